@@ -1,0 +1,70 @@
+# The project's three (and a half) ways to make a target; compile options live here and nowhere else.
+include(CheckIPOSupported)
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+find_program(KVGAUGE_CCACHE ccache)
+if(KVGAUGE_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${KVGAUGE_CCACHE})
+endif()
+
+add_library(kvgauge_options INTERFACE)
+target_compile_features(kvgauge_options INTERFACE cxx_std_20)
+set_target_properties(kvgauge_options PROPERTIES INTERFACE_POSITION_INDEPENDENT_CODE ON)
+target_compile_options(kvgauge_options INTERFACE
+  -Wall -Wextra -Werror
+  # One rounding per written operation: sums have the same bits on every instruction set; fma is spelled where it is meant.
+  -ffp-contract=off
+  # The widths of vector types are internal to one library; GCC's note about their ABI says nothing to us.
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>)
+target_include_directories(kvgauge_options INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+if(KVGAUGE_SANITIZE)
+  target_compile_options(kvgauge_options INTERFACE -fsanitize=${KVGAUGE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(kvgauge_options INTERFACE -fsanitize=${KVGAUGE_SANITIZE})
+endif()
+
+# kvgauge_library(name SOURCES a.cpp ... LINK other ...): static library kvgauge_<name>, alias kvgauge::<name>
+function(kvgauge_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
+  add_library(kvgauge_${name} STATIC ${A_SOURCES})
+  add_library(kvgauge::${name} ALIAS kvgauge_${name})
+  target_link_libraries(kvgauge_${name} PUBLIC kvgauge_options ${A_LINK})
+endfunction()
+
+# kvgauge_test(name SOURCES a_test.cpp ... LINK libs LABELS fast): one GoogleTest binary, each TEST a ctest entry.
+# Tests run in the source's tests/ folder's view of files through KVGAUGE_SOURCE_DIR (see tests/support/paths.h).
+function(kvgauge_test name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINK;LABELS" ${ARGN})
+  add_executable(${name}_test ${A_SOURCES})
+  target_link_libraries(${name}_test PRIVATE kvgauge_options kvgauge_test_support ${A_LINK} GTest::gtest GTest::gtest_main)
+  if(NOT A_LABELS)
+    set(A_LABELS fast)
+  endif()
+  gtest_discover_tests(${name}_test TEST_PREFIX "${name}/" DISCOVERY_MODE PRE_TEST
+    PROPERTIES LABELS "${A_LABELS}" TIMEOUT 900)
+endfunction()
+
+# kvgauge_bench(name SOURCES ... LINK ...): a program under bench/, never a test
+function(kvgauge_bench name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name}_bench ${A_SOURCES})
+  target_link_libraries(${name}_bench PRIVATE kvgauge_options ${A_LINK})
+endfunction()
+
+# kvgauge_fuzz(name SOURCES ... LINK ...): a libFuzzer target; only with KVGAUGE_FUZZ=ON and clang
+function(kvgauge_fuzz name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
+  if(NOT KVGAUGE_FUZZ)
+    return()
+  endif()
+  add_executable(${name}_fuzz ${A_SOURCES})
+  target_compile_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+  target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+  target_link_libraries(${name}_fuzz PRIVATE kvgauge_options ${A_LINK})
+endfunction()
