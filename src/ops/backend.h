@@ -1,0 +1,66 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "ops/copy_pages.h"
+#include "ops/embed.h"
+#include "ops/kv_trajectory.h"
+#include "ops/linear.h"
+#include "ops/logits_stats.h"
+#include "ops/paged_attention.h"
+#include "ops/rms_norm.h"
+#include "ops/rope_append.h"
+#include "ops/sample.h"
+#include "ops/swiglu.h"
+
+namespace kvgauge {
+
+/// Memory of a back end's device; freed with the object. Zeroed, 64-byte aligned.
+class DeviceMemory {
+ public:
+  virtual ~DeviceMemory() = default;
+  virtual std::byte* data() = 0;
+  virtual std::size_t bytes() const = 0;
+};
+
+/// Fused operations of a decoder step. One implementation per kind of device; an operation's contract (shapes, equation,
+/// aliasing) stands with its Args struct. Calls run in order; results are visible to the next call; only sample(),
+/// logits_stats() and read_trajectory() hand numbers to the host.
+/// Arguments are checked by KVGAUGE_CHECK (they come from our own code). After warm_up(), no operation allocates.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string describe() const = 0;       ///< e.g. "cpu, 2 threads, avx512_bf16, oneDNN 2.6.3"
+  virtual DType compute_dtype() const = 0;        ///< of linear inputs and KV pages: kF32 or kBF16
+  virtual bool batch_invariant() const = 0;
+
+  virtual std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) = 0;
+
+  /// Packs a [rows, columns] matrix for linear(). `read_rows(first, count, out)` delivers rows as values of compute_dtype()
+  /// (f32: float*, bf16: bf16_t*); it is called for ascending, disjoint row ranges that cover the matrix once, so that the
+  /// source can be dropped behind it.
+  virtual PackedWeight pack_weight(std::int64_t rows, std::int64_t columns,
+                                   const std::function<void(std::int64_t first, std::int64_t count, void* out)>& read_rows) = 0;
+  virtual std::size_t packed_bytes() const = 0;   ///< of all weights packed so far
+  /// Prepares everything whose first use would allocate, for every packed weight and up to `rows` rows a step.
+  virtual void warm_up(std::int64_t rows, std::int64_t max_context) = 0;
+
+  virtual void embed(const EmbedArgs& args) = 0;
+  virtual void rms_norm(const RmsNormArgs& args) = 0;
+  virtual void linear(const LinearArgs& args) = 0;
+  virtual void rope_append(const RopeAppendArgs& args) = 0;
+  virtual void paged_attention(const PagedAttentionArgs& args) = 0;
+  virtual void swiglu(const SwigluArgs& args) = 0;
+  virtual void logits_stats(const LogitsStatsArgs& args) = 0;
+  virtual void sample(const SampleArgs& args) = 0;
+  virtual void kv_trajectory(const KvTrajectoryArgs& args) = 0;
+  virtual void copy_pages(const CopyPagesArgs& args) = 0;
+
+  /// Sums of a trajectory in ascending token order (METHOD.md A.3); the arrays stay where they are.
+  virtual TrajectorySums read_trajectory(const TrajectoryState& state) = 0;
+};
+
+}  // namespace kvgauge
