@@ -1,0 +1,24 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace kvgauge {
+
+/// Blocks 0 .. blocks-1 with reference counts. Integers only; never touches memory of pages. Allocates at construction only.
+class PagePool {
+ public:
+  explicit PagePool(std::int32_t blocks);
+
+  std::optional<std::int32_t> try_take();   ///< a free block with count 1; lowest cost: last released first
+  void retain(std::int32_t block);          ///< count + 1; the block must be in use
+  bool release(std::int32_t block);         ///< count - 1; true if it became free
+  std::int32_t references(std::int32_t block) const { return references_[static_cast<std::size_t>(block)]; }
+  std::int32_t free_blocks() const { return static_cast<std::int32_t>(free_.size()); }
+  std::int32_t blocks() const { return static_cast<std::int32_t>(references_.size()); }
+
+ private:
+  std::vector<std::int32_t> references_, free_;
+};
+
+}  // namespace kvgauge
