@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -38,6 +39,8 @@ class Backend {
   virtual bool batch_invariant() const = 0;
 
   virtual std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) = 0;
+  /// Host bytes to device memory; done when it returns. Devices that share the host's memory need no more than this.
+  virtual void upload(std::byte* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
 
   /// Packs a [rows, columns] matrix for linear(). `read_rows(first, count, out)` delivers rows as values of compute_dtype()
   /// (f32: float*, bf16: bf16_t*); it is called for ascending, disjoint row ranges that cover the matrix once, so that the

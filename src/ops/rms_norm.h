@@ -10,7 +10,7 @@ struct RmsNormArgs {
   MatrixView x;               ///< f32 [rows, columns] or data == nullptr
   const float* weight = nullptr;  ///< [columns]
   float eps = 1e-6f;
-  MatrixView out;             ///< f32 or bf16 [rows, columns]; may not alias residual or x. data == nullptr: only the sum is done
+  MatrixView out;             ///< f32 or bf16 [rows, columns]; may not alias residual or x. data == nullptr: only the sum is done, weight is not read
 };
 
 }  // namespace kvgauge
