@@ -1,0 +1,465 @@
+#include "kvgauge/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <map>
+
+#include "core/cat.h"
+#include "core/check.h"
+#include "core/rng.h"
+#include "engine/admission.h"
+#include "engine/memory_plan.h"
+#include "engine/running_sequence.h"
+#include "engine/scheduler.h"
+#include "kv/page_layout.h"
+#include "kvgauge/error.h"
+#include "model/decoder.h"
+#include "score/scores.h"
+#include "text/chat_template.h"
+
+namespace kvgauge {
+namespace {
+
+constexpr std::int64_t kLogitRows = 64;  // rows of vocabulary size held at once: the only buffer of that size
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+PageLayout page_layout(const ModelConfig& config, DType dtype) {
+  return {.dtype = dtype, .layers = static_cast<int>(config.layers), .kv_heads = static_cast<int>(config.kv_heads), .head_dim = static_cast<int>(config.head_dim)};
+}
+
+// One token of one answer that this step decides (or, teacher-forced, judges). Several draws may share a row (n > 1).
+struct Draw {
+  std::int32_t row = 0;      // of the step
+  RunningSequence* sequence = nullptr;
+  std::int32_t token = -1;   // given if teacher-forced, else sampled
+  bool given = false;
+};
+
+}  // namespace
+
+struct Engine::Impl {
+  explicit Impl(const EngineOptions& options);
+
+  std::int64_t submit(Request request);
+  bool step();
+
+  void start_sequences(RequestGroup& group);
+  std::unique_ptr<RunningSequence> new_sequence(RequestGroup& group, std::int64_t sample);
+  void compute(const StepPlan& plan);
+  void plan_draws(const StepPlan::Item& item, std::int64_t first_row);
+  void process_draws(std::span<Draw> draws);
+  void sample(const MatrixView& logits, std::span<Draw> draws);
+  void judge(const MatrixView& logits, std::span<const Draw> draws);
+  void accept(RunningSequence& sequence, std::int32_t token, const TokenLogitStats* stats);
+  void gauge(const StepPlan& plan);
+  void fork_answers(RequestGroup& group);
+  void finish(RunningSequence& sequence);
+  void finish_group(RequestGroup& group);
+  bool ends_text(std::int32_t token) const;
+
+  EngineOptions options_;
+  ModelFiles files_;
+  Tokenizer tokenizer_;
+  std::optional<ChatTemplate> chat_template_;
+  std::unique_ptr<Backend> backend_;
+  Weights weights_;
+  MemoryPlan memory_;
+  PageLayout layout_;
+  std::unique_ptr<DeviceMemory> kv_memory_;
+  PageStorage pages_;
+  Scheduler scheduler_;
+  Decoder decoder_;
+  EngineStats stats_;
+
+  std::map<std::int64_t, std::unique_ptr<RequestGroup>> groups_;  // unfinished requests by number
+  std::deque<Finished> finished_;
+  std::int64_t next_request_ = 0, next_sequence_ = 0;
+
+  // Lists of one step, kept for their capacity.
+  std::vector<std::int32_t> ids_, logit_rows_, tile_rows_, sampled_, judged_rows_, judged_tokens_;
+  std::vector<SequenceSlice> slices_;
+  std::vector<Draw> draws_;
+  std::vector<SampleRequest> sample_requests_;
+  std::vector<TokenLogitStats> stat_values_;
+  std::vector<TrajectoryItem> gauge_items_;
+  std::vector<RunningSequence*> touched_;
+};
+
+Engine::Impl::Impl(const EngineOptions& options)
+    : options_(options),
+      files_(ModelFiles::open(options.model)),
+      tokenizer_(files_.tokenizer(), options.model.string()),
+      backend_(open_backend(options, files_.config())),
+      weights_(load_weights(files_, *backend_)),
+      memory_(plan_memory(options, files_.config(), page_layout(files_.config(), backend_->compute_dtype()).block_bytes())),
+      layout_(page_layout(files_.config(), backend_->compute_dtype())),
+      kv_memory_(backend_->allocate(static_cast<std::size_t>(memory_.blocks * layout_.block_bytes()))),
+      pages_(layout_, static_cast<std::int32_t>(memory_.blocks), kv_memory_->data()),
+      scheduler_({.blocks = static_cast<std::int32_t>(memory_.blocks), .tokens_per_step = options.step_tokens, .max_sequences = options.max_batch,
+                  .chunk = options.chunk_tokens, .prefix_cache = options.prefix_cache}),
+      decoder_(files_.config(), weights_, *backend_, options.step_tokens, std::min(kLogitRows, std::max(options.max_batch, options.step_tokens))) {
+  if (files_.chat_template()) chat_template_.emplace(*files_.chat_template(), files_.chat_template_where());
+  backend_->warm_up(options.step_tokens, memory_.max_model_len);
+  stats_.weight_bytes = backend_->packed_bytes() + weights_.memory->bytes();
+  stats_.table_bytes = weights_.table->bytes();
+  stats_.kv_bytes = kv_memory_->bytes();
+  stats_.activation_bytes = decoder_.activation_bytes();
+  stats_.blocks = memory_.blocks;
+
+  const auto rows = static_cast<std::size_t>(options.step_tokens), sequences = static_cast<std::size_t>(options.max_batch);
+  const auto tile = static_cast<std::size_t>(decoder_.max_logit_rows());
+  ids_.reserve(rows);
+  draws_.reserve(rows);
+  for (auto* list : {&logit_rows_, &tile_rows_, &sampled_, &judged_rows_, &judged_tokens_}) list->reserve(tile);
+  stat_values_.reserve(tile);
+  sample_requests_.reserve(tile);
+  slices_.reserve(sequences);
+  gauge_items_.reserve(sequences);
+  touched_.reserve(sequences);
+}
+
+std::int64_t Engine::Impl::submit(Request request) {
+  const std::int64_t number = next_request_++;
+  auto group = std::make_unique<RequestGroup>();
+  group->finished.request = number;
+  group->finished.prompt_tokens = static_cast<std::int64_t>(request.prompt.size());
+  group->submitted_ms = now_ms();
+  group->finished.error = reason_to_refuse(request, files_.config(), memory_.max_model_len);
+  group->request = std::move(request);
+  if (!group->finished.error.empty()) {
+    finished_.push_back(std::move(group->finished));
+    return number;
+  }
+  start_sequences(*group);
+  groups_.emplace(number, std::move(group));
+  return number;
+}
+
+void Engine::Impl::start_sequences(RequestGroup& group) {
+  const Request& request = group.request;
+  const std::int64_t prompt = group.prompt_tokens();
+  if (group.forced())
+    group.longest = prompt + static_cast<std::int64_t>(request.response->size()) - 1;  // the last token is never fed
+  else
+    group.longest = prompt + std::min(request.stop.max_tokens, memory_.max_model_len - prompt);
+  const std::int64_t answers = group.forced() ? 1 : request.samples;
+  group.sequences.reserve(static_cast<std::size_t>(answers));
+  for (std::int64_t sample = 0; sample < answers; ++sample) {
+    group.sequences.push_back(new_sequence(group, sample));
+  }
+  group.unfinished = answers;
+  scheduler_.add(*group.sequences[0]);
+  group.sequences[0]->scheduled = true;
+}
+
+std::unique_ptr<RunningSequence> Engine::Impl::new_sequence(RequestGroup& group, std::int64_t sample) {
+  const Request& request = group.request;
+  auto sequence = std::make_unique<RunningSequence>();
+  sequence->id = next_sequence_++;
+  sequence->group = &group;
+  sequence->sample = sample;
+  sequence->tokens.reserve(static_cast<std::size_t>(group.longest));
+  sequence->blocks.reserve(static_cast<std::size_t>(group.longest / kPageTokens + 2));
+  sequence->tokens.assign(request.prompt.begin(), request.prompt.end());
+  sequence->max_cached_prefix = group.prompt_tokens() - 1;
+  if (group.forced()) {
+    sequence->response = *request.response;
+    sequence->tokens.insert(sequence->tokens.end(), request.response->begin(), request.response->end() - 1);
+    if (!request.scores.prob) sequence->max_cached_prefix = static_cast<std::int64_t>(sequence->tokens.size());
+  } else {
+    sequence->response.reserve(static_cast<std::size_t>(group.longest - group.prompt_tokens()));
+    sequence->decoder.emplace(tokenizer_);
+    sequence->matcher.emplace(request.stop.stop);
+  }
+  if (request.scores.prob) sequence->stats.reserve(static_cast<std::size_t>(group.longest - group.prompt_tokens() + 1));
+  if (request.scores.kv_coe) {
+    const std::int64_t parts = request.scores.part == GaugePart::kKV ? 2 : 1;
+    sequence->gauge.emplace(request.scores.span, group.prompt_tokens(), group.longest, parts * layout_.kv_heads * layout_.head_dim);
+  }
+  return sequence;
+}
+
+bool Engine::Impl::step() {
+  const StepPlan& plan = scheduler_.plan_step();
+  if (plan.items.empty()) {
+    KVGAUGE_CHECK(scheduler_.idle(), "the scheduler planned nothing for ", scheduler_.sequences(), " sequences");
+    return false;
+  }
+  ++stats_.steps;
+  compute(plan);
+  gauge(plan);
+  touched_.clear();
+  for (const StepPlan::Item& item : plan.items) touched_.push_back(static_cast<RunningSequence*>(item.sequence));
+  scheduler_.complete_step();  // the plan is void from here
+  stats_.preemptions = scheduler_.preemptions();
+  for (RunningSequence* sequence : touched_) {
+    RequestGroup& group = *sequence->group;
+    if (group.forced()) {
+      sequence->done = sequence->done || sequence->pending() == 0;
+    } else if (group.sequences.size() > 1 && !group.forked && !group.sequences[0]->response.empty()) {
+      fork_answers(group);
+    }
+  }
+  for (RunningSequence* sequence : touched_)
+    if (sequence->done) finish(*sequence);
+  return true;
+}
+
+void Engine::Impl::compute(const StepPlan& plan) {
+  for (const auto& [source, target] : plan.copies)  // one by one: a later copy may read what an earlier one wrote
+    backend_->copy_pages({.pages = pages_.view(), .source = {&source, 1}, .target = {&target, 1}});
+  ids_.clear();
+  slices_.clear();
+  draws_.clear();
+  const double now = now_ms();
+  for (const StepPlan::Item& item : plan.items) {
+    auto& sequence = *static_cast<RunningSequence*>(item.sequence);
+    RequestGroup& group = *sequence.group;
+    if (group.started_ms < 0) {
+      group.started_ms = now;
+      group.finished.cached_tokens = sequence.cached_tokens;
+      stats_.cached_tokens += sequence.cached_tokens;
+    }
+    if (item.rows == 0) continue;  // everything came from the prefix cache
+    const auto first_row = static_cast<std::int64_t>(ids_.size());
+    const auto from = sequence.tokens.begin() + item.first_position;
+    ids_.insert(ids_.end(), from, from + item.rows);
+    slices_.push_back({.first_row = first_row, .rows = item.rows, .first_position = item.first_position, .blocks = sequence.blocks.data()});
+    (item.rows == 1 && item.completes && !group.forced() ? stats_.decode_tokens : stats_.prefill_tokens) += item.rows;
+    plan_draws(item, first_row);
+  }
+  if (ids_.empty()) return;
+  decoder_.forward({.ids = ids_, .sequences = slices_, .pages = pages_.view()});
+  const auto tile = static_cast<std::size_t>(decoder_.max_logit_rows());
+  for (std::size_t first = 0; first < draws_.size(); first += tile)
+    process_draws(std::span(draws_).subspan(first, std::min(tile, draws_.size() - first)));
+}
+
+void Engine::Impl::plan_draws(const StepPlan::Item& item, std::int64_t first_row) {
+  auto& sequence = *static_cast<RunningSequence*>(item.sequence);
+  const RequestGroup& group = *sequence.group;
+  if (!group.forced()) {
+    if (!item.completes) return;
+    const auto row = static_cast<std::int32_t>(first_row + item.rows - 1);
+    const bool all_answers_begin = sequence.sample == 0 && sequence.response.empty();
+    draws_.push_back({.row = row, .sequence = &sequence});
+    for (std::size_t i = 1; all_answers_begin && i < group.sequences.size(); ++i) draws_.push_back({.row = row, .sequence = group.sequences[i].get()});
+    return;
+  }
+  if (!group.request.scores.prob) return;
+  // The logits at position P - 1 + i judge response token i; those seen before a preemption are not judged again.
+  const std::int64_t boundary = group.prompt_tokens() - 1;
+  const std::int64_t seen = boundary + static_cast<std::int64_t>(sequence.stats.size());
+  for (std::int64_t position = std::max(item.first_position, seen); position < item.first_position + item.rows; ++position)
+    draws_.push_back({.row = static_cast<std::int32_t>(first_row + position - item.first_position), .sequence = &sequence,
+                      .token = sequence.response[static_cast<std::size_t>(position - boundary)], .given = true});
+}
+
+void Engine::Impl::process_draws(std::span<Draw> draws) {
+  logit_rows_.clear();  // each row of the step once: draws of one row are neighbours
+  tile_rows_.clear();   // draw -> row of the tile
+  for (const Draw& draw : draws) {
+    if (logit_rows_.empty() || logit_rows_.back() != draw.row) logit_rows_.push_back(draw.row);
+    tile_rows_.push_back(static_cast<std::int32_t>(logit_rows_.size()) - 1);
+  }
+  const MatrixView logits = decoder_.logits(logit_rows_);
+  sample(logits, draws);
+  judge(logits, draws);
+  std::size_t judged = 0;
+  for (const Draw& draw : draws) {
+    RunningSequence& sequence = *draw.sequence;
+    const TokenLogitStats* const stats = sequence.group->request.scores.prob && draw.token >= 0 ? &stat_values_[judged++] : nullptr;
+    if (!draw.given) {
+      accept(sequence, draw.token, stats);
+      continue;
+    }
+    sequence.stats.push_back(*stats);
+    sequence.max_cached_prefix = sequence.group->prompt_tokens() - 1 + static_cast<std::int64_t>(sequence.stats.size());
+  }
+}
+
+void Engine::Impl::sample(const MatrixView& logits, std::span<Draw> draws) {
+  sample_requests_.clear();
+  for (std::size_t i = 0; i < draws.size(); ++i) {
+    if (draws[i].given) continue;
+    const RunningSequence& sequence = *draws[i].sequence;
+    const SamplingParams& sampling = sequence.group->request.sampling;
+    sample_requests_.push_back({.row = tile_rows_[i], .temperature = static_cast<float>(sampling.temperature), .top_p = static_cast<float>(sampling.top_p),
+                                .min_p = static_cast<float>(sampling.min_p), .top_k = static_cast<std::int32_t>(std::min(sampling.top_k, files_.config().vocab)),
+                                .seed = sampling.seed, .stream = mix64(sequence.group->request.stream) + static_cast<std::uint64_t>(sequence.sample),
+                                .draw = sequence.response.size()});
+  }
+  sampled_.resize(sample_requests_.size());
+  if (sampled_.empty()) return;
+  backend_->sample({.logits = logits, .requests = sample_requests_, .out = sampled_});
+  std::size_t next = 0;
+  for (Draw& draw : draws)
+    if (!draw.given) draw.token = sampled_[next++];
+}
+
+void Engine::Impl::judge(const MatrixView& logits, std::span<const Draw> draws) {
+  judged_rows_.clear();
+  judged_tokens_.clear();
+  for (std::size_t i = 0; i < draws.size(); ++i) {
+    if (!draws[i].sequence->group->request.scores.prob || draws[i].token < 0) continue;
+    judged_rows_.push_back(tile_rows_[i]);
+    judged_tokens_.push_back(draws[i].token);
+  }
+  stat_values_.resize(judged_rows_.size());
+  if (judged_rows_.empty()) return;
+  ++stats_.stats_calls;
+  backend_->logits_stats({.logits = logits, .rows = judged_rows_, .chosen = judged_tokens_, .out = stat_values_});
+}
+
+bool Engine::Impl::ends_text(std::int32_t token) const {
+  const auto& eos = files_.generation().eos;
+  return std::find(eos.begin(), eos.end(), token) != eos.end();
+}
+
+void Engine::Impl::accept(RunningSequence& sequence, std::int32_t token, const TokenLogitStats* stats) {
+  RequestGroup& group = *sequence.group;
+  const StopRules& rules = group.request.stop;
+  if (group.first_token_ms < 0) group.first_token_ms = now_ms();
+  if (token < 0) {
+    group.finished.error = cat("logits: not finite after ", sequence.tokens.size(), " tokens, numbers were needed; try --dtype f32");
+    sequence.finish_reason = FinishReason::kError;
+    sequence.done = true;
+    return;
+  }
+  sequence.response.push_back(token);
+  if (stats) sequence.stats.push_back(*stats);
+  const auto sampled = static_cast<std::int64_t>(sequence.response.size());
+  if (ends_text(token) && !rules.ignore_eos) {
+    sequence.finish_reason = FinishReason::kStop;
+    sequence.done = true;
+    return;
+  }
+  sequence.text += sequence.matcher->push(sequence.decoder->push(token));
+  if (sequence.matcher->matched()) {
+    sequence.finish_reason = FinishReason::kStop;
+    sequence.done = true;
+  } else if (sampled >= rules.max_tokens || group.prompt_tokens() + sampled >= memory_.max_model_len) {
+    sequence.finish_reason = FinishReason::kLength;
+    sequence.done = true;
+  } else {
+    sequence.max_cached_prefix = static_cast<std::int64_t>(sequence.tokens.size());
+    sequence.tokens.push_back(token);
+  }
+}
+
+void Engine::Impl::gauge(const StepPlan& plan) {
+  // One call per part: the items of a call share what they read of the pages.
+  for (const GaugePart part : {GaugePart::kV, GaugePart::kK, GaugePart::kKV}) {
+    gauge_items_.clear();
+    for (const StepPlan::Item& item : plan.items) {
+      auto& sequence = *static_cast<RunningSequence*>(item.sequence);
+      if (!sequence.gauge || sequence.group->request.scores.part != part) continue;
+      if (const auto next = sequence.gauge->advance(item.first_position + item.rows, sequence.preemptions, sequence.blocks.data()))
+        gauge_items_.push_back(*next);
+    }
+    if (gauge_items_.empty()) continue;
+    ++stats_.gauge_calls;
+    backend_->kv_trajectory({.pages = pages_.view(), .spec = {.part = part, .layers = {}}, .items = gauge_items_});
+  }
+}
+
+void Engine::Impl::fork_answers(RequestGroup& group) {
+  group.forked = true;
+  RunningSequence& parent = *group.sequences[0];
+  for (std::size_t i = 1; i < group.sequences.size(); ++i) {
+    RunningSequence& child = *group.sequences[i];
+    if (parent.gauge) child.gauge = parent.gauge->fork();
+    if (child.done) {
+      finish(child);
+      continue;
+    }
+    scheduler_.fork(parent, child);
+    child.scheduled = true;
+  }
+}
+
+void Engine::Impl::finish(RunningSequence& sequence) {
+  RequestGroup& group = *sequence.group;
+  const Request& request = group.request;
+  if (sequence.scheduled) scheduler_.finish(sequence);
+  group.finished.preemptions += sequence.preemptions;
+  if (--group.unfinished > 0) return;
+
+  for (const auto& done : group.sequences) {
+    Answer answer;
+    if (!group.forced()) {
+      answer.text = std::move(done->text);
+      if (!done->matcher->matched()) {
+        answer.text += done->matcher->push(done->decoder->finish());
+        answer.text += done->matcher->finish();
+      }
+      answer.finish_reason = done->finish_reason;
+    } else {
+      answer.finish_reason = request.response_finished ? FinishReason::kStop : FinishReason::kLength;
+    }
+    answer.tokens = std::move(done->response);
+    if (done->gauge) {
+      answer.kv_coe = kv_coe_scores(backend_->read_trajectory(done->gauge->state()));
+      if (request.scores.keep_trajectory) {
+        answer.dr = done->gauge->state().dr;
+        answer.dtheta = done->gauge->state().dtheta;
+      }
+    }
+    if (request.scores.prob) answer.prob = prob_scores(done->stats, files_.config().vocab);
+    group.finished.answers.push_back(std::move(answer));
+  }
+  finish_group(group);
+}
+
+void Engine::Impl::finish_group(RequestGroup& group) {
+  const double now = now_ms();
+  group.finished.queue_ms = group.started_ms - group.submitted_ms;
+  group.finished.ttft_ms = group.first_token_ms < 0 ? 0 : group.first_token_ms - group.submitted_ms;
+  group.finished.e2e_ms = now - group.submitted_ms;
+  const std::int64_t number = group.finished.request;
+  finished_.push_back(std::move(group.finished));
+  groups_.erase(number);
+}
+
+Engine::Engine(const EngineOptions& options) : impl_(std::make_unique<Impl>(options)) {}
+Engine::Engine(Engine&&) noexcept = default;
+Engine::~Engine() = default;
+
+std::int64_t Engine::submit(Request request) { return impl_->submit(std::move(request)); }
+bool Engine::step() { return impl_->step(); }
+
+std::optional<Finished> Engine::next_finished() {
+  if (impl_->finished_.empty()) return std::nullopt;
+  Finished finished = std::move(impl_->finished_.front());
+  impl_->finished_.pop_front();
+  return finished;
+}
+
+std::int64_t Engine::unfinished() const { return static_cast<std::int64_t>(impl_->groups_.size()); }
+const ModelConfig& Engine::config() const { return impl_->files_.config(); }
+const GenerationDefaults& Engine::generation() const { return impl_->files_.generation(); }
+const Tokenizer& Engine::tokenizer() const { return impl_->tokenizer_; }
+const ChatTemplate* Engine::chat_template() const { return impl_->chat_template_ ? &*impl_->chat_template_ : nullptr; }
+const ModelFiles& Engine::files() const { return impl_->files_; }
+std::int64_t Engine::max_model_len() const { return impl_->memory_.max_model_len; }
+
+std::string Engine::describe() const {
+  return cat(impl_->backend_->describe(), ", ", name(impl_->backend_->compute_dtype()), impl_->backend_->batch_invariant() ? ", batch-invariant" : "",
+             "; KV cache: ", impl_->memory_.blocks * kPageTokens, " tokens in ", impl_->stats_.kv_bytes >> 20, " MiB, context ", impl_->memory_.max_model_len);
+}
+
+EngineStats Engine::stats() const {
+  EngineStats stats = impl_->stats_;
+  stats.free_blocks = impl_->scheduler_.pool().free_blocks();
+  return stats;
+}
+
+const char* name(FinishReason reason) {
+  return reason == FinishReason::kStop ? "stop" : reason == FinishReason::kLength ? "length" : "error";
+}
+
+}  // namespace kvgauge
