@@ -1,6 +1,10 @@
 #include "core/json.h"
 
+#include <set>
+#include <vector>
+
 #include "core/cat.h"
+#include "core/printable.h"
 #include "kvgauge/error.h"
 
 namespace kvgauge {
@@ -66,6 +70,22 @@ T required(std::optional<T> value, const char* key, std::string_view where) {
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view where) { return parse<Json>(text, where); }
+Json parse_json_unique(std::string_view text, std::string_view where) {
+  check_depth(text, where);
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  const auto refuse_twice = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
+      throw FormatError(cat(where, ": the key '", printable(parsed.get<std::string>()), "' is there twice, once was needed"));
+    return true;
+  };
+  try {
+    return Json::parse(text.begin(), text.end(), refuse_twice);
+  } catch (const nlohmann::json::exception& error) {
+    throw FormatError(cat(where, ": not valid JSON: ", reason(error)));
+  }
+}
 OrderedJson parse_ordered_json(std::string_view text, std::string_view where) { return parse<OrderedJson>(text, where); }
 
 const Json& get_member(const Json& object, const char* key, std::string_view where) {

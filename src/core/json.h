@@ -13,6 +13,8 @@ using OrderedJson = nlohmann::ordered_json;  ///< for messages, tools and result
 
 /// Parses a whole text. @throws FormatError "where: ... at byte N" on malformed JSON, invalid UTF-8 or nesting over 512 levels
 Json parse_json(std::string_view text, std::string_view where);
+/// As parse_json, and refuses an object that has a key twice (where a file's reader and a checker could see different values).
+Json parse_json_unique(std::string_view text, std::string_view where);
 OrderedJson parse_ordered_json(std::string_view text, std::string_view where);
 
 /// Typed access to one member of an object. `where` is the file or line for the message.

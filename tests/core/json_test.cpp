@@ -41,5 +41,11 @@ TEST(Json, TypedAccessSaysWhatWasFound) {
   EXPECT_EQ(message_of([&] { get_int(Json::array(), "n", "f"); }), "f: found array, an object with 'n' was needed");
 }
 
+TEST(Json, UniqueParserRefusesAKeyThatIsThereTwice) {
+  EXPECT_NE(message_of([] { parse_json_unique(R"({"a": {"b": 1, "b": 2}})", "x"); }).find("x: the key 'b' is there twice"), std::string::npos);
+  EXPECT_EQ(parse_json_unique(R"({"a": {"b": 1}, "b": {"b": 1}, "c": [{"a": 1}, {"a": 2}]})", "x").size(), 3u);
+  EXPECT_NE(message_of([] { parse_json_unique("{\"a\": ", "x"); }).find("not valid JSON"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace kvgauge
