@@ -23,7 +23,9 @@ class StreamDecoder {
   std::string pending_;  ///< fewer than 4 bytes: the start of a character
 };
 
-/// Finds the first stop string in a stream of text pieces, also when it straddles pieces.
+/// Finds the first stop string in a stream of text pieces, also when it straddles pieces: the one that is complete first,
+/// of several that end at the same byte the longest. So the result does not depend on where the pieces are cut.
+/// Cost: bytes * stops steps.
 class StopMatcher {
  public:
   /// Empty strings are refused with UsageError.
@@ -37,6 +39,8 @@ class StopMatcher {
 
  private:
   std::vector<std::string> stops_;
+  std::vector<std::vector<int>> failure_;  ///< per stop string, Knuth-Morris-Pratt
+  std::vector<int> progress_;              ///< per stop string: bytes of it that the text so far ends with
   std::string held_;
   int matched_ = -1;
 };
