@@ -1,0 +1,67 @@
+#!/bin/sh
+# Builds and tests. Last line: "N passed, N failed[, N skipped]".
+#   scripts/test.sh         the release build's tests
+#   scripts/test.sh --all   also: the real model's file (fetched), clang, address+undefined and thread sanitizers, a short run of every fuzz target
+set -eu
+cd "$(dirname "$0")/.."
+everything=no
+case "${1-}" in
+  "") ;;
+  --all) everything=yes ;;
+  *) echo "test.sh: '$1' is unknown, --all or nothing was needed" >&2; exit 2 ;;
+esac
+
+cores=$(nproc)
+passed=0; failed=0; skipped=0
+# Many small test processes share few cores: waiting threads must not spin.
+export OMP_WAIT_POLICY=passive
+
+# run_tests PRESET [ctest arguments]: adds the results to the totals
+run_tests() {
+  preset=$1; shift
+  results="$PWD/build/$preset/results.xml"
+  rm -f "$results"
+  ctest --test-dir "build/$preset" -j "$cores" --output-on-failure --output-junit "$results" "$@" > "build/$preset/ctest.log" 2>&1 || true
+  grep -E 'Test +#.*(Failed|Timeout|Not Run|Exception)|^\*\*\*|tests passed' "build/$preset/ctest.log" || true
+  if [ ! -s "$results" ]; then
+    echo "$preset: ctest wrote no results:"; tail -n 20 "build/$preset/ctest.log"; failed=$((failed + 1)); return
+  fi
+  number() { sed -n "s/.*[ \t]$1=\"\([0-9]*\)\".*/\1/p" "$results" | head -n 1; }
+  total=$(number tests); bad=$(number failures); left_out=$(number skipped)
+  if [ "${bad:-0}" -gt 0 ]; then sed -n '/The following tests FAILED/,$p' "build/$preset/ctest.log"; grep -n -B2 -A12 -m 40 'Failure$' "build/$preset/ctest.log" | head -n 200 || true; fi
+  passed=$((passed + total - bad - left_out)); failed=$((failed + bad)); skipped=$((skipped + left_out))
+  echo "== $preset: $((total - bad - left_out)) passed, $bad failed, $left_out skipped"
+}
+
+build() {
+  echo "== building $1"
+  mkdir -p "build/$1"
+  if ! { cmake --preset "$1" && cmake --build "build/$1" -j "$cores"; } > "build/$1/build.log" 2>&1; then
+    grep -nE 'error|FAILED|CMake Error' "build/$1/build.log" | head -n 40; tail -n 30 "build/$1/build.log"
+    failed=$((failed + 1))
+    return 1
+  fi
+  grep -E '^-- (GPU|kvgauge):' "build/$1/build.log" || true
+}
+
+if [ "$everything" = yes ]; then
+  scripts/dependencies.sh build test all
+  # Tests labelled `model` skip where the file could not be had; the skip lines say so.
+  scripts/fetch_models.sh || echo "== the real models' files could not be fetched: tests that need them skip"
+else
+  scripts/dependencies.sh build test
+fi
+
+scripts/check || failed=$((failed + 1))
+build cpu && run_tests cpu
+
+if [ "$everything" = yes ]; then
+  build cpu-clang && run_tests cpu-clang -L fast
+  build cpu-asan && run_tests cpu-asan -L 'fast|fuzz' -LE 'model'
+  # libgomp is not instrumented: one OpenMP thread; what TSan watches are our own threads, queues and the engine's state.
+  build cpu-tsan && OMP_NUM_THREADS=1 run_tests cpu-tsan -R '^(core|kv|engine|report|score|property)/'
+fi
+
+if [ "$failed" -gt 0 ]; then status=1; else status=0; fi
+if [ "$skipped" -gt 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"; else echo "$passed passed, $failed failed"; fi
+exit $status

@@ -1,0 +1,40 @@
+#pragma once
+#include <utility>
+
+#include "ops/backend.h"
+
+namespace kvgauge::testing {
+
+/// Passes every operation on; tests override the ones they watch or spoil.
+class BackendWrapper : public Backend {
+ public:
+  explicit BackendWrapper(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+
+  std::string describe() const override { return inner_->describe(); }
+  DType compute_dtype() const override { return inner_->compute_dtype(); }
+  bool batch_invariant() const override { return inner_->batch_invariant(); }
+  std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
+  void upload(std::byte* device, const void* host, std::size_t bytes) override { inner_->upload(device, host, bytes); }
+  PackedWeight pack_weight(std::int64_t rows, std::int64_t columns,
+                           const std::function<void(std::int64_t, std::int64_t, void*)>& read_rows) override {
+    return inner_->pack_weight(rows, columns, read_rows);
+  }
+  std::size_t packed_bytes() const override { return inner_->packed_bytes(); }
+  void warm_up(std::int64_t rows, std::int64_t max_context) override { inner_->warm_up(rows, max_context); }
+  void embed(const EmbedArgs& args) override { inner_->embed(args); }
+  void rms_norm(const RmsNormArgs& args) override { inner_->rms_norm(args); }
+  void linear(const LinearArgs& args) override { inner_->linear(args); }
+  void rope_append(const RopeAppendArgs& args) override { inner_->rope_append(args); }
+  void paged_attention(const PagedAttentionArgs& args) override { inner_->paged_attention(args); }
+  void swiglu(const SwigluArgs& args) override { inner_->swiglu(args); }
+  void logits_stats(const LogitsStatsArgs& args) override { inner_->logits_stats(args); }
+  void sample(const SampleArgs& args) override { inner_->sample(args); }
+  void kv_trajectory(const KvTrajectoryArgs& args) override { inner_->kv_trajectory(args); }
+  void copy_pages(const CopyPagesArgs& args) override { inner_->copy_pages(args); }
+  TrajectorySums read_trajectory(const TrajectoryState& state) override { return inner_->read_trajectory(state); }
+
+ protected:
+  std::unique_ptr<Backend> inner_;
+};
+
+}  // namespace kvgauge::testing
