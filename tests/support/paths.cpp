@@ -17,6 +17,14 @@ std::filesystem::path shared_path(const std::string& relative) {
   return std::filesystem::path(KVGAUGE_SOURCE_DIR).parent_path() / "shared" / relative;
 }
 
+std::filesystem::path model_path(const std::string& name) {
+  if (const char* const folder = std::getenv("KVGAUGE_MODELS")) return std::filesystem::path(folder) / name;
+  const char* const home = std::getenv("HOME");
+  return std::filesystem::path(home ? home : "/") / ".cache/kvgauge/models" / name;
+}
+
+std::string missing_model(const std::string& name) { return name + " is not there: run scripts/fetch_models.sh"; }
+
 TempDir::TempDir() {
   std::string name = (std::filesystem::temp_directory_path() / "kvgauge-test-XXXXXX").string();
   if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary directory");
