@@ -21,12 +21,14 @@ struct SchedulerLimits {
 /// What one step computes. Copies come first, one after another; then the new tokens of every item.
 struct StepPlan {
   struct Item {
-    Sequence* sequence = nullptr;
-    std::int64_t first_position = 0, rows = 0;
+    Sequence* sequence = nullptr;         ///< null if it was finished after planning
+    std::int64_t first_position = 0;
+    std::int64_t rows = 0;                ///< 0 if every known token is computed already (a prefix hit of the whole prompt)
     bool completes = false;               ///< afterwards every known token is computed: the last row's logits give the next token
   };
-  std::vector<Item> items;
-  std::vector<std::pair<std::int32_t, std::int32_t>> copies;  ///< block -> block, in this order
+  std::vector<Item> items;                ///< oldest first
+  /// block -> block, in this order: a block freed by a preemption may be the target of a copy after having been the source of one
+  std::vector<std::pair<std::int32_t, std::int32_t>> copies;
   std::int64_t rows = 0;
   void clear();
 };
@@ -43,12 +45,14 @@ class Scheduler {
   /// Queues a sequence (ids strictly ascending). The pool alone must be able to hold it: callers refuse longer ones before.
   void add(Sequence& sequence);
   /// The next step; empty if nothing is queued. Preempted sequences have resident == false and computed == 0 afterwards.
+  /// The plan stays readable until the next call.
   const StepPlan& plan_step();
   /// Tells that the last plan was executed: advances `computed`, offers full blocks to the prefix cache.
   void complete_step();
-  /// After complete_step(): `child` (a new id, same tokens) shares all pages of `parent`, the partial one by copy-on-write.
+  /// After complete_step(): `child` (a new id greater than the parent's, same tokens) shares all pages of `parent`, the partial one by
+  /// copy-on-write. It takes its place by id. The child of a parent without pages starts without pages.
   void fork(const Sequence& parent, Sequence& child);
-  /// Ends a sequence in any state and returns its pages.
+  /// Ends a sequence in any state and returns its pages. Between plan_step() and complete_step() its item loses its sequence.
   void finish(Sequence& sequence);
 
   bool idle() const { return active_.empty(); }
@@ -58,10 +62,14 @@ class Scheduler {
   std::int64_t preemptions() const { return preemptions_; }
 
  private:
-  bool grow(Sequence& sequence, std::int64_t positions);
+  void enqueue(Sequence& sequence);
+  bool admit(Sequence& sequence);
+  bool fits(const Sequence& sequence) const;
+  bool grow(Sequence& sequence, std::int64_t rows);
+  bool own_first_page(Sequence& sequence);
   bool take_block(const Sequence& for_whom, std::int32_t& block);
-  void admit(Sequence& sequence);
-  void preempt(Sequence& sequence);
+  bool reclaim(const Sequence& for_whom);
+  bool preempt_youngest(const Sequence& for_whom);
   void release_pages(Sequence& sequence);
 
   SchedulerLimits limits_;
@@ -69,7 +77,11 @@ class Scheduler {
   PrefixCache cache_;
   std::vector<Sequence*> active_;  ///< unfinished, oldest first
   StepPlan plan_;
+  std::int64_t residents_ = 0;     ///< sequences of active_ with resident == true
   std::int64_t preemptions_ = 0;
+  std::int64_t last_added_ = -1;
+  bool planned_ = false;           ///< a plan waits for complete_step()
+  bool preempted_in_plan_ = false;
 };
 
 }  // namespace kvgauge
