@@ -1,0 +1,96 @@
+#pragma once
+#include <vector>
+
+#include "core/buffer.h"
+#include "cpu/cpu_backend.h"
+#include "cpu/kernels.h"
+
+namespace kvgauge::cpu {
+
+/// A weight in panels of 64 output features, each f32 [depth][64] or bf16 [depth/2][64][2], zero padded.
+struct PackedMatrix {
+  std::int64_t rows = 0, columns = 0;
+  std::int64_t panel_bytes = 0;
+  Buffer data;
+};
+
+/// cos and sin of position * inverse_frequency, filled as positions come up; one row serves all heads and all layers.
+struct RotationTable {
+  std::vector<double> frequencies;  ///< what the rows were made from
+  std::int64_t positions = 0;
+  Buffer values;                    ///< [positions][2][half]
+  std::vector<std::uint8_t> filled; ///< [positions]
+};
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const CpuOptions& options, CpuIsa isa, int threads);
+
+  std::string describe() const override;
+  DType compute_dtype() const override { return compute_dtype_; }
+  bool batch_invariant() const override { return batch_invariant_; }
+  std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) override;
+  PackedWeight pack_weight(std::int64_t rows, std::int64_t columns,
+                           const std::function<void(std::int64_t, std::int64_t, void*)>& read_rows) override;
+  std::size_t packed_bytes() const override { return packed_bytes_; }
+  void warm_up(std::int64_t rows, std::int64_t max_context) override;
+
+  void embed(const EmbedArgs& args) override;
+  void rms_norm(const RmsNormArgs& args) override;
+  void linear(const LinearArgs& args) override;
+  void rope_append(const RopeAppendArgs& args) override;
+  void paged_attention(const PagedAttentionArgs& args) override;
+  void swiglu(const SwigluArgs& args) override;
+  void logits_stats(const LogitsStatsArgs& args) override;
+  void sample(const SampleArgs& args) override;
+  void kv_trajectory(const KvTrajectoryArgs& args) override;
+  void copy_pages(const CopyPagesArgs& args) override;
+  TrajectorySums read_trajectory(const TrajectoryState& state) override;
+
+ private:
+  /// Scratch of at least `bytes`; grows before warm_up() only in practice.
+  static std::byte* reserve(Buffer& buffer, std::size_t bytes);
+  /// work(unit, thread) for every unit in [0, units); units go to threads in contiguous runs. `tiny`: on this thread alone.
+  template <class Work>
+  void parallel(std::int64_t units, bool tiny, const Work& work) {
+    if (threads_ == 1 || units == 1 || tiny) {
+      for (std::int64_t unit = 0; unit < units; ++unit) work(unit, 0);
+      return;
+    }
+#pragma omp parallel for schedule(static) num_threads(threads_)
+    for (std::int64_t unit = 0; unit < units; ++unit) work(unit, thread_number());
+  }
+  /// The same with units dealt one at a time, for units of unequal cost.
+  template <class Work>
+  void parallel_dynamic(std::int64_t units, const Work& work) {
+    if (threads_ == 1 || units == 1) {
+      for (std::int64_t unit = 0; unit < units; ++unit) work(unit, 0);
+      return;
+    }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_)
+    for (std::int64_t unit = 0; unit < units; ++unit) work(unit, thread_number());
+  }
+  static int thread_number();
+
+  void reserve_attention();
+  std::int64_t attention_slots() const;  ///< softmax states of splits that wait for their merge
+  void reserve_sampling(std::int64_t vocab);
+  void reserve_trajectory();
+  void reserve_rotations(std::int64_t positions);
+  void fill_rotations(const RopeAppendArgs& args);
+  std::int32_t sample_row(const float* z, std::int64_t vocab, const SampleRequest& request, std::byte* scratch) const;
+
+  const CpuIsa isa_;
+  const Kernels& kernels_;
+  const int threads_;
+  const DType compute_dtype_;
+  const bool batch_invariant_;
+
+  std::vector<PackedMatrix> matrices_;
+  std::size_t packed_bytes_ = 0;
+
+  RotationTable rotations_;
+  Buffer attention_scratch_, attention_partials_, sample_scratch_, trajectory_scratch_;
+};
+
+}  // namespace kvgauge::cpu

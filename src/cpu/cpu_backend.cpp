@@ -1,0 +1,78 @@
+#include "cpu/cpu_backend.h"
+
+#include <omp.h>
+#include <sched.h>
+
+#include <algorithm>
+
+#include "core/cat.h"
+#include "core/check.h"
+#include "cpu/backend.h"
+#include "kvgauge/error.h"
+
+namespace kvgauge {
+namespace cpu {
+namespace {
+
+class HostMemory final : public DeviceMemory {
+ public:
+  explicit HostMemory(std::size_t bytes) : buffer_(bytes) {}
+  std::byte* data() override { return buffer_.data(); }
+  std::size_t bytes() const override { return buffer_.size(); }
+
+ private:
+  Buffer buffer_;
+};
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return omp_get_num_procs();
+  return std::max(1, CPU_COUNT(&set));
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(const CpuOptions& options, CpuIsa isa, int threads)
+    : isa_(isa),
+      kernels_(*kernels(isa)),
+      threads_(threads),
+      compute_dtype_(options.compute_dtype),
+      batch_invariant_(options.batch_invariant) {}
+
+std::string CpuBackend::describe() const { return cat("cpu, ", threads_, " threads, ", kernels_.name); }
+
+std::unique_ptr<DeviceMemory> CpuBackend::allocate(std::size_t bytes) { return std::make_unique<HostMemory>(bytes); }
+
+int CpuBackend::thread_number() { return omp_get_thread_num(); }
+
+// Reservations are address space: a page of memory is taken when it is first written.
+void CpuBackend::warm_up(std::int64_t rows, std::int64_t max_context) {
+  KVGAUGE_CHECK(rows > 0 && max_context > 0, "rows ", rows, ", context ", max_context);
+  std::int64_t widest = 1;
+  for (const PackedMatrix& matrix : matrices_) widest = std::max(widest, matrix.rows);
+  reserve_attention();
+  reserve_sampling(widest);
+  reserve_trajectory();
+  reserve_rotations(max_context);
+  parallel(2 * threads_, false, [](std::int64_t, int) {});  // starts the threads
+}
+
+std::byte* CpuBackend::reserve(Buffer& buffer, std::size_t bytes) {
+  if (buffer.size() < bytes) buffer = Buffer(bytes);
+  return buffer.data();
+}
+
+}  // namespace cpu
+
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+  KVGAUGE_CHECK(options.compute_dtype != DType::kF16, "the CPU back end computes in f32 or bf16");
+  const CpuIsa isa = options.isa.value_or(supported_isas().back());
+  if (cpu::kernels(isa) == nullptr)
+    throw DeviceError(cat("cpu: this processor lacks ", name(isa), ", it has ", name(supported_isas().back())));
+  if (options.compute_dtype == DType::kBF16 && isa < CpuIsa::kAvx2)
+    throw DeviceError("cpu: bf16 products need AVX2 and FMA, this processor lacks them; run with --dtype f32");
+  return std::make_unique<cpu::CpuBackend>(options, isa, options.threads > 0 ? options.threads : cpu::usable_cores());
+}
+
+}  // namespace kvgauge

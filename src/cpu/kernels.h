@@ -1,0 +1,92 @@
+#pragma once
+// The inner loops of the CPU back end: plain functions over pointers, compiled once per instruction set (kernels/) and
+// reached through one table. All are single-threaded, check nothing and allocate nothing.
+#include <cstdint>
+
+namespace kvgauge {
+enum class CpuIsa : std::uint8_t;
+}
+
+namespace kvgauge::cpu {
+
+inline constexpr int kPanelColumns = 64;  ///< output features in one panel of a packed weight
+inline constexpr int kSplitTokens = 256;  ///< attention splits lie at multiples of this position
+inline constexpr int kTileTokens = 64;    ///< tokens that attention converts at a time; divides kSplitTokens
+inline constexpr int kBlockQueries = 48;  ///< query vectors of one attention block
+inline constexpr int kMaxHeadDim = 512;
+
+/// Rows of a product against one panel of a packed weight: out[r, c] = sum_k x[r, k] * panel[c, k], columns [first, last).
+/// Each output is one sequential sum over k, whatever the number of rows. Panel layout: f32 [k][64]; bf16 [k/2][64][2].
+struct PanelTask {
+  const void* x = nullptr;
+  std::int64_t x_stride = 0, rows = 0, depth = 0;
+  const void* panel = nullptr;
+  int first = 0, last = 0;  ///< columns inside the panel; first is a multiple of 32
+  float* out = nullptr;     ///< of row 0, panel column 0
+  std::int64_t out_stride = 0;
+};
+
+/// One block of query vectors of one KV head against one split of the context. partial_* hold the softmax state of the split.
+struct SplitTask {
+  const float* q = nullptr;             ///< [queries][head_dim rounded up to kLanes], zero padded
+  int queries = 0, head_dim = 0;
+  const std::int32_t* limits = nullptr;  ///< [queries] tokens of this split that a query sees; ascending; may be 0
+  int tokens = 0;                        ///< the largest limit
+  float scale = 1;
+  bool bf16 = false;
+  const void* const* k_rows = nullptr;  ///< [tokens]
+  const void* const* v_rows = nullptr;
+  float* scratch = nullptr;             ///< split_scratch_floats(head_dim)
+  float* maximum = nullptr;             ///< [queries]
+  float* sum = nullptr;                 ///< [queries] of exp(score - maximum)
+  float* weighted = nullptr;            ///< [queries][padded head_dim]: of exp(score - maximum) * v
+};
+constexpr int padded_head_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
+constexpr std::int64_t split_scratch_floats(int head_dim) {
+  return std::int64_t{kTileTokens} * padded_head_dim(head_dim) + std::int64_t{kBlockQueries} * kSplitTokens;
+}
+
+struct RowStats {
+  float maximum = 0, second = 0;
+  double sum_exp = 0;       ///< of exp(z - maximum)
+  double sum_exp_z = 0;     ///< of exp(z - maximum) * (z - maximum)
+  double sum_finite = 0;    ///< of the finite z
+  std::int64_t finite = 0;
+  bool usable = false;      ///< no NaN, no +infinity, at least one finite
+};
+
+struct TrajectoryDistances {
+  double difference_squared = 0, a_squared = 0, b_squared = 0;
+};
+
+struct Kernels {
+  const char* name = "";
+  void (*rms_norm_row)(float* residual, const float* x, const float* weight, float eps, void* out, bool out_bf16,
+                       std::int64_t columns);
+  void (*swiglu_row)(const float* gate_up, void* out, bool out_bf16, std::int64_t columns);
+  void (*widen_row)(const std::uint16_t* bf16, float* out, std::int64_t columns);
+  void (*narrow_row)(const float* x, std::uint16_t* bf16, std::int64_t columns);
+
+  void (*panel_f32)(const PanelTask& task);
+  void (*panel_bf16)(const PanelTask& task);
+
+  void (*attend_split)(const SplitTask& task);
+  /// state (maximum, sum, weighted) of `queries` vectors absorbs a later split's; queries that saw nothing there are left alone
+  void (*merge_split)(float* maximum, float* sum, float* weighted, const float* split_maximum, const float* split_sum,
+                      const float* split_weighted, const std::int32_t* limits, int queries, int head_dim);
+
+  void (*row_extremes)(const float* z, std::int64_t count, RowStats& stats);  ///< maximum, second, usable
+  void (*row_stats)(const float* z, std::int64_t count, RowStats& stats);     ///< everything
+  void (*row_weights)(const float* z, std::int64_t count, float scale, float maximum, float* weights);  ///< exp((z-max)*scale)
+
+  /// sums[i] += values of row i, `count` elements each: a layer's part of e_t
+  void (*add_row_f32)(const float* row, float* sums, std::int64_t count);
+  void (*add_row_bf16)(const std::uint16_t* row, float* sums, std::int64_t count);
+  void (*scale_row)(float* values, float factor, std::int64_t count);
+  TrajectoryDistances (*distances)(const float* a, const float* b, std::int64_t count);
+};
+
+/// The table of an instruction set; nullptr where this build or processor lacks it.
+const Kernels* kernels(CpuIsa isa);
+
+}  // namespace kvgauge::cpu

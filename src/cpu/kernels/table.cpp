@@ -1,0 +1,27 @@
+#include "cpu/kernels/table.h"
+
+#define KVGAUGE_TEXT_OF(x) #x
+#define KVGAUGE_TEXT(x) KVGAUGE_TEXT_OF(x)
+
+namespace kvgauge::cpu::KVGAUGE_ISA {
+
+const Kernels kKernels = {
+    .name = KVGAUGE_TEXT(KVGAUGE_ISA),
+    .rms_norm_row = rms_norm_row,
+    .swiglu_row = swiglu_row,
+    .widen_row = widen_row,
+    .narrow_row = narrow_row,
+    .panel_f32 = panel_f32,
+    .panel_bf16 = panel_bf16,
+    .attend_split = attend_split,
+    .merge_split = merge_split,
+    .row_extremes = row_extremes,
+    .row_stats = row_stats,
+    .row_weights = row_weights,
+    .add_row_f32 = add_row_f32,
+    .add_row_bf16 = add_row_bf16,
+    .scale_row = scale_row,
+    .distances = distances,
+};
+
+}  // namespace kvgauge::cpu::KVGAUGE_ISA
