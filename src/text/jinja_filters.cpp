@@ -1,0 +1,450 @@
+// The filters of Jinja2 that chat templates use, with tojson as transformers defines it.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "text/jinja_arithmetic.h"
+#include "text/jinja_builtins.h"
+#include "text/jinja_strings.h"
+
+namespace kvgauge::jinja {
+namespace {
+
+bool is_given(const std::optional<Value>& slot) { return slot && !slot->is<None>(); }
+bool flag(const std::optional<Value>& slot, bool fallback) { return slot ? truth(*slot) : fallback; }
+
+Value iterator(Heap& heap, std::vector<Value> items) { return heap.list(std::move(items), Sequence::Flavor::kIterator); }
+
+// "a.b.0" as the attribute argument of filters: each part an item of the one before.
+Value follow(Heap& heap, Value value, const Value& path) {
+  if (!path.is<std::string_view>()) return get_item(heap, value, path);
+  for (std::string_view rest = *path.get<std::string_view>();;) {
+    const std::size_t dot = rest.find('.');
+    const std::string_view part = rest.substr(0, dot);
+    std::int64_t index = 0;
+    const auto parsed = std::from_chars(part.data(), part.data() + part.size(), index);
+    if (!part.empty() && parsed.ec == std::errc() && parsed.ptr == part.data() + part.size()) value = get_item(heap, value, index);
+    else value = get_item(heap, value, part);
+    if (dot == std::string_view::npos) return value;
+    rest.remove_prefix(dot + 1);
+  }
+}
+
+// Sorting and comparing filters ignore case unless told otherwise.
+Value sort_key(Heap& heap, const Value& item, const std::optional<Value>& attribute, bool case_sensitive) {
+  const Value key = is_given(attribute) ? follow(heap, item, *attribute) : item;
+  const auto* const text = key.get<std::string_view>();
+  if (!text || case_sensitive) return key;
+  heap.step(text->size() / 4);
+  return heap.keep(change_case(*text, Case::kLower));
+}
+
+// ---- text ----
+
+Value trim(Heap& heap, const Value& subject, const Slots& slots) { return strip(heap, to_text(heap, subject), slots[0], true, true); }
+
+template <Case kTo>
+Value with_case(Heap& heap, const Value& subject, const Slots&) {
+  const std::string_view text = to_text(heap, subject);
+  heap.step(text.size() / 4);
+  return heap.keep(change_case(text, kTo));
+}
+
+// Words begin after white space and after - ( { [ <.
+Value title(Heap& heap, const Value& subject, const Slots&) {
+  const std::string_view text = to_text(heap, subject);
+  heap.step(text.size() / 4);
+  std::string out;
+  bool starts_word = true;
+  for (const std::string_view one : split_code_points(text)) {
+    const bool splits = is_space(code_point_at(one, 0).value) || (one.size() == 1 && std::string_view("-({[<").find(one[0]) != std::string_view::npos);
+    out += change_case(one, starts_word ? Case::kUpper : Case::kLower);
+    starts_word = splits;
+  }
+  return heap.keep(std::move(out));
+}
+
+Value replace(Heap& heap, const Value& subject, const Slots& slots) {
+  const std::int64_t count = is_given(slots[2]) ? int_argument(heap, "replace", slots[2], -1) : -1;
+  return heap.keep(replace_all(heap, to_text(heap, subject), to_text(heap, *slots[0]), to_text(heap, *slots[1]), count));
+}
+
+Value indent(Heap& heap, const Value& subject, const Slots& slots) {
+  const std::string_view text = to_text(heap, subject);
+  const bool first = flag(slots[1], false), blank = flag(slots[2], false);
+  std::string prefix;
+  if (slots[0] && slots[0]->is<std::string_view>()) prefix = std::string(*slots[0]->get<std::string_view>());
+  else prefix.assign(static_cast<std::size_t>(std::clamp<std::int64_t>(int_argument(heap, "indent", slots[0], 4), 0, 1000)), ' ');
+  std::string out = first ? prefix : "";
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = text.substr(at, end - at);
+    if (at > 0) {
+      heap.step(prefix.size() / 64 + 1);
+      if (out.size() > heap.limits().heap_bytes) heap.fail("indent makes more than ", heap.limits().heap_bytes, " bytes, fewer were needed");
+      out += '\n';
+      if (blank || !line.empty()) out += prefix;
+    }
+    out += line;
+    at = end + 1;
+  }
+  return heap.keep(std::move(out));
+}
+
+Value to_string(Heap& heap, const Value& subject, const Slots&) { return to_text(heap, subject); }
+Value unchanged(Heap&, const Value& subject, const Slots&) { return subject; }
+
+Value to_json(Heap& heap, const Value& subject, const Slots& slots) {
+  JsonStyle style;
+  style.ensure_ascii = flag(slots[0], false);
+  style.sort_keys = flag(slots[3], false);
+  if (is_given(slots[1])) {
+    style.is_indented = true;
+    style.item_separator.pop_back();  // ", " becomes ","
+    if (const auto* const text = slots[1]->get<std::string_view>()) style.indent = std::string(*text);
+    else style.indent.assign(static_cast<std::size_t>(std::clamp<std::int64_t>(int_argument(heap, "tojson", slots[1], 0), 0, 1000)), ' ');
+  }
+  if (is_given(slots[2])) {
+    const std::vector<Value> separators = iterate(heap, *slots[2]);
+    if (separators.size() != 2) heap.fail("tojson was given ", separators.size(), " separators, 2 were needed");
+    style.item_separator = std::string(string_argument(heap, "tojson", separators[0]));
+    style.key_separator = std::string(string_argument(heap, "tojson", separators[1]));
+  }
+  std::string out;
+  append_json(heap, out, subject, style);
+  return heap.keep(std::move(out));
+}
+
+// ---- numbers ----
+
+std::optional<std::string> number_text(std::string_view text) {
+  std::string digits;
+  text = strip_left(strip_right(text));
+  if (!text.empty() && (text[0] == '+' || text[0] == '-')) {
+    if (text[0] == '-') digits += '-';
+    text.remove_prefix(1);
+  }
+  if (text.empty() || text[0] == '+' || text[0] == '-' || text[0] == '_' || text.back() == '_') return std::nullopt;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '_' && text[i - 1] == '_') return std::nullopt;
+    if (text[i] != '_') digits += text[i];
+  }
+  return digits;
+}
+
+std::optional<double> parse_float(std::string_view text) {
+  const auto digits = number_text(text);
+  if (!digits) return std::nullopt;
+  double value = 0;
+  const auto parsed = std::from_chars(digits->data(), digits->data() + digits->size(), value);
+  if (parsed.ptr != digits->data() + digits->size() || parsed.ec != std::errc()) return std::nullopt;
+  return value;
+}
+
+Value from_double(Heap& heap, double value, const Value& fallback) {
+  if (std::isnan(value) || std::isinf(value)) return fallback;
+  if (value >= 0x1p63 || value < -0x1p63) heap.fail("int found ", float_repr(value), ", a number of at most 64 bits was needed");
+  return static_cast<std::int64_t>(value);
+}
+
+Value to_int(Heap& heap, const Value& subject, const Slots& slots) {
+  require_defined(heap, subject);
+  const Value fallback = slots[0] ? *slots[0] : Value(std::int64_t{0});
+  const std::int64_t base = int_argument(heap, "int", slots[1], 10);
+  if (base != 10 && base != 2 && base != 8 && base != 16) heap.fail("int was given the base ", base, ", 2, 8, 10 or 16 was needed");
+  if (const auto* const text = subject.get<std::string_view>()) {
+    if (auto digits = number_text(*text)) {
+      std::int64_t value = 0;
+      const char* const letters = base == 16 ? "xX" : base == 8 ? "oO" : "bB";
+      const std::size_t sign = (*digits)[0] == '-' ? 1 : 0;
+      if (base != 10 && digits->size() > sign + 2 && (*digits)[sign] == '0' && std::string_view(letters).find((*digits)[sign + 1]) != std::string_view::npos)
+        digits->erase(sign, 2);
+      const auto parsed = std::from_chars(digits->data(), digits->data() + digits->size(), value, static_cast<int>(base));
+      if (parsed.ptr == digits->data() + digits->size()) {
+        if (parsed.ec == std::errc()) return value;
+        if (parsed.ec == std::errc::result_out_of_range) heap.fail("int found ", *text, ", a number of at most 64 bits was needed");
+      }
+    }
+    const auto number = parse_float(*text);
+    return number ? from_double(heap, *number, fallback) : fallback;
+  }
+  std::int64_t storage = 0;
+  if (const std::int64_t* const number = as_int(subject, storage)) return *number;
+  if (const auto* const number = subject.get<double>()) return from_double(heap, *number, fallback);
+  return fallback;
+}
+
+Value to_float(Heap& heap, const Value& subject, const Slots& slots) {
+  require_defined(heap, subject);
+  const Value fallback = slots[0] ? *slots[0] : Value(0.0);
+  if (is_number(subject)) return as_double(subject);
+  const auto* const text = subject.get<std::string_view>();
+  const auto number = text ? parse_float(*text) : std::nullopt;
+  return number ? Value(*number) : fallback;
+}
+
+Value absolute(Heap& heap, const Value& subject, const Slots&) {
+  require_defined(heap, subject);
+  if (const auto* const number = subject.get<double>()) return std::fabs(*number);
+  std::int64_t storage = 0;
+  const std::int64_t* const number = as_int(subject, storage);
+  if (!number || *number == INT64_MIN) heap.fail("abs found a ", type_name(subject), ", a number of at most 64 bits was needed");
+  return *number < 0 ? -*number : *number;
+}
+
+Value round(Heap& heap, const Value& subject, const Slots& slots) {
+  require_defined(heap, subject);
+  if (!is_number(subject)) heap.fail("round found a ", type_name(subject), ", a number was needed");
+  const std::int64_t precision = int_argument(heap, "round", slots[0], 0);
+  if (precision < -300 || precision > 300) heap.fail("round was given the precision ", precision, ", one between -300 and 300 was needed");
+  const std::string_view method = slots[1] ? string_argument(heap, "round", *slots[1]) : "common";
+  const double value = as_double(subject);
+  if (method == "ceil" || method == "floor") {
+    const double scale = std::pow(10.0, static_cast<double>(precision));
+    return (method == "ceil" ? std::ceil(value * scale) : std::floor(value * scale)) / scale;
+  }
+  if (method != "common") heap.fail("round was given the method '", method, "', common, ceil or floor was needed");
+  if (!std::isfinite(value)) return value;
+  if (precision < 0) {
+    const double scale = std::pow(10.0, static_cast<double>(-precision));
+    return std::nearbyint(value / scale) * scale;
+  }
+  // printf rounds the exact binary value, ties to even, as Python's round does. 309 digits, point, sign, precision.
+  char buffer[640];
+  std::snprintf(buffer, sizeof buffer, "%.*f", static_cast<int>(precision), value);
+  return std::strtod(buffer, nullptr);
+}
+
+// ---- sequences ----
+
+Value count(Heap& heap, const Value& subject, const Slots&) { return length(heap, subject); }
+
+Value first(Heap& heap, const Value& subject, const Slots&) {
+  if (const auto* const sequence = subject.get<Sequence*>()) {
+    Sequence& items = **sequence;
+    if (items.consumed >= items.items.size()) return Undefined{"first found no item, the sequence was empty"};
+    return items.items[items.flavor == Sequence::Flavor::kIterator ? items.consumed++ : 0];
+  }
+  const std::vector<Value> items = iterate(heap, subject);
+  return items.empty() ? Value(Undefined{"first found no item, the sequence was empty"}) : items.front();
+}
+
+Value last(Heap& heap, const Value& subject, const Slots&) {
+  require_defined(heap, subject);
+  if (const auto* const sequence = subject.get<Sequence*>(); sequence && (*sequence)->flavor == Sequence::Flavor::kIterator)
+    heap.fail("last found a generator, a list was needed; add |list");
+  const std::vector<Value> items = iterate(heap, subject);
+  return items.empty() ? Value(Undefined{"last found no item, the sequence was empty"}) : items.back();
+}
+
+Value join(Heap& heap, const Value& subject, const Slots& slots) {
+  std::vector<Value> items = iterate(heap, subject);
+  for (Value& item : items) item = to_text(heap, is_given(slots[1]) ? follow(heap, item, *slots[1]) : item);
+  return heap.keep(join_strings(heap, slots[0] ? to_text(heap, *slots[0]) : std::string_view(), items));
+}
+
+Value to_list(Heap& heap, const Value& subject, const Slots&) { return heap.list(iterate(heap, subject)); }
+
+Value dict_items(Heap& heap, const Value& subject, const Slots&) {
+  if (subject.is<Undefined>()) return iterator(heap, {});
+  const auto* const dict = subject.get<Dict*>();
+  if (!dict) heap.fail("items found a ", type_name(subject), ", a dict was needed");
+  std::vector<Value> items;
+  for (const auto& entry : (*dict)->entries) items.push_back(heap.list({entry.first, entry.second}, Sequence::Flavor::kTuple));
+  return iterator(heap, std::move(items));
+}
+
+Value dict_sort(Heap& heap, const Value& subject, const Slots& slots) {
+  const auto* const dict = subject.get<Dict*>();
+  if (!dict) heap.fail("dictsort found a ", type_name(subject), ", a dict was needed");
+  const std::string_view by = slots[1] ? string_argument(heap, "dictsort", *slots[1]) : "key";
+  if (by != "key" && by != "value") heap.fail("dictsort was given '", by, "', key or value was needed");
+  std::vector<std::pair<Value, Value>> keyed;
+  for (const auto& entry : (*dict)->entries)
+    keyed.emplace_back(sort_key(heap, by == "key" ? entry.first : entry.second, std::nullopt, flag(slots[0], false)),
+                       heap.list({entry.first, entry.second}, Sequence::Flavor::kTuple));
+  const bool reverse = flag(slots[2], false);
+  std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) { return compare(heap, a.first, b.first) == (reverse ? 1 : -1); });
+  std::vector<Value> items;
+  for (const auto& entry : keyed) items.push_back(entry.second);
+  return heap.list(std::move(items));
+}
+
+// sort(reverse, case_sensitive, attribute); attribute may name several, with commas.
+Value sort(Heap& heap, const Value& subject, const Slots& slots) {
+  const bool reverse = flag(slots[0], false), case_sensitive = flag(slots[1], false);
+  std::vector<std::pair<std::vector<Value>, Value>> keyed;
+  for (const Value& item : iterate(heap, subject)) {
+    std::vector<Value> keys;
+    const auto* const names = slots[2] ? slots[2]->get<std::string_view>() : nullptr;
+    if (!names) keys.push_back(sort_key(heap, item, slots[2], case_sensitive));
+    for (std::string_view rest = names ? *names : std::string_view(); names;) {
+      const std::size_t comma = rest.find(',');
+      keys.push_back(sort_key(heap, item, Value(rest.substr(0, comma)), case_sensitive));
+      if (comma == std::string_view::npos) break;
+      rest.remove_prefix(comma + 1);
+    }
+    heap.charge(keys.size() * sizeof(Value));
+    keyed.emplace_back(std::move(keys), item);
+  }
+  const auto before = [&](const auto& a, const auto& b) {
+    for (std::size_t i = 0; i < std::min(a.first.size(), b.first.size()); ++i)
+      if (!equal(heap, a.first[i], b.first[i])) return compare(heap, a.first[i], b.first[i]) == (reverse ? 1 : -1);
+    return false;
+  };
+  std::stable_sort(keyed.begin(), keyed.end(), before);
+  std::vector<Value> items;
+  for (const auto& entry : keyed) items.push_back(entry.second);
+  return heap.list(std::move(items));
+}
+
+Value unique(Heap& heap, const Value& subject, const Slots& slots) {
+  std::vector<Value> keys, items;
+  for (const Value& item : iterate(heap, subject)) {
+    const Value key = sort_key(heap, item, slots[1], flag(slots[0], false));
+    const bool is_known = std::any_of(keys.begin(), keys.end(), [&](const Value& known) { return equal(heap, known, key); });
+    if (is_known) continue;
+    keys.push_back(key);
+    items.push_back(item);
+  }
+  return iterator(heap, std::move(items));
+}
+
+template <int kSign>
+Value extreme(Heap& heap, const Value& subject, const Slots& slots) {
+  const std::vector<Value> items = iterate(heap, subject);
+  if (items.empty()) return Undefined{"there is no smallest or largest item, the sequence was empty"};
+  std::size_t best = 0;
+  Value best_key = sort_key(heap, items[0], slots[1], flag(slots[0], false));
+  for (std::size_t i = 1; i < items.size(); ++i) {
+    const Value key = sort_key(heap, items[i], slots[1], flag(slots[0], false));
+    if (compare(heap, key, best_key) != kSign) continue;
+    best = i;
+    best_key = key;
+  }
+  return items[best];
+}
+
+Value reverse(Heap& heap, const Value& subject, const Slots&) {
+  std::vector<Value> items = iterate(heap, subject);
+  std::reverse(items.begin(), items.end());
+  if (!subject.is<std::string_view>()) return iterator(heap, std::move(items));
+  std::string out;
+  for (const Value& item : items) out += *item.get<std::string_view>();
+  return heap.keep(std::move(out));
+}
+
+Value fallback(Heap&, const Value& subject, const Slots& slots) {
+  const bool use = subject.is<Undefined>() || (flag(slots[1], false) && !truth(subject));
+  return !use ? subject : slots[0] ? *slots[0] : Value(std::string_view());
+}
+
+// ---- filters that call filters and tests ----
+
+Arguments rest_of(const Arguments& arguments, std::size_t from) {
+  Arguments rest;
+  for (std::size_t i = from; i < arguments.positional.size(); ++i) rest.positional.push_back(arguments.positional[i]);
+  rest.named = arguments.named;
+  return rest;
+}
+
+Value map(Heap& heap, const Value& subject, const Arguments& arguments) {
+  std::vector<Value> out;
+  const std::vector<Value> items = iterate(heap, subject);
+  if (arguments.positional.empty()) {
+    const Slots slots = bind(heap, "map", "attribute,default", 1, arguments);
+    for (const Value& item : items) {
+      const Value value = follow(heap, item, *slots[0]);
+      out.push_back(value.is<Undefined>() && slots[1] ? *slots[1] : value);
+    }
+    return iterator(heap, std::move(out));
+  }
+  const std::string_view name = string_argument(heap, "map", arguments.positional[0]);
+  const Filter* const filter = find_filter(name);
+  if (!filter) heap.fail("map was given the filter '", name, "', one that is supported was needed");
+  const Arguments rest = rest_of(arguments, 1);
+  for (const Value& item : items) out.push_back(apply_filter(heap, *filter, item, rest));
+  return iterator(heap, std::move(out));
+}
+
+template <bool kKeep, bool kByAttribute>
+Value select(Heap& heap, const Value& subject, const Arguments& arguments) {
+  constexpr std::size_t kTestAt = kByAttribute ? 1 : 0;
+  if (kByAttribute && arguments.positional.empty()) heap.fail("selectattr was not given an attribute, which was needed");
+  const Test* test = nullptr;
+  if (arguments.positional.size() > kTestAt) {
+    const std::string_view name = string_argument(heap, "select", arguments.positional[kTestAt]);
+    test = find_test(name);
+    if (!test) heap.fail("select was given the test '", name, "', one that is supported was needed");
+  }
+  const Arguments rest = rest_of(arguments, kTestAt + 1);
+  std::vector<Value> out;
+  for (const Value& item : iterate(heap, subject)) {
+    const Value tested = kByAttribute ? follow(heap, item, arguments.positional[0]) : item;
+    if ((test ? apply_test(heap, *test, tested, rest) : truth(tested)) == kKeep) out.push_back(item);
+  }
+  return iterator(heap, std::move(out));
+}
+
+Value sum(Heap& heap, const Value& subject, const Slots& slots) {
+  Value total = slots[1] ? *slots[1] : Value(std::int64_t{0});
+  for (const Value& item : iterate(heap, subject))
+    total = apply_operator(heap, ExprKind::kAdd, total, is_given(slots[0]) ? follow(heap, item, *slots[0]) : item);
+  return total;
+}
+
+constexpr Filter kFilters[] = {
+    {"abs", "", 0, absolute},
+    {"capitalize", "", 0, with_case<Case::kCapitalized>},
+    {"count", "", 0, count},
+    {"d", "default_value,boolean", 0, fallback},
+    {"default", "default_value,boolean", 0, fallback},
+    {"dictsort", "case_sensitive,by,reverse", 0, dict_sort},
+    {"first", "", 0, first},
+    {"float", "default", 0, to_float},
+    {"indent", "width,first,blank", 0, indent},
+    {"int", "default,base", 0, to_int},
+    {"items", "", 0, dict_items},
+    {"join", "d,attribute", 0, join},
+    {"last", "", 0, last},
+    {"length", "", 0, count},
+    {"list", "", 0, to_list},
+    {"lower", "", 0, with_case<Case::kLower>},
+    {"map", "", 0, nullptr, map},
+    {"max", "case_sensitive,attribute", 0, extreme<1>},
+    {"min", "case_sensitive,attribute", 0, extreme<-1>},
+    {"reject", "", 0, nullptr, select<false, false>},
+    {"rejectattr", "", 0, nullptr, select<false, true>},
+    {"replace", "old,new,count", 2, replace},
+    {"reverse", "", 0, reverse},
+    {"round", "precision,method", 0, round},
+    {"safe", "", 0, unchanged},
+    {"select", "", 0, nullptr, select<true, false>},
+    {"selectattr", "", 0, nullptr, select<true, true>},
+    {"sort", "reverse,case_sensitive,attribute", 0, sort},
+    {"string", "", 0, to_string},
+    {"sum", "attribute,start", 0, sum},
+    {"title", "", 0, title},
+    {"tojson", "ensure_ascii,indent,separators,sort_keys", 0, to_json},
+    {"trim", "chars", 0, trim},
+    {"unique", "case_sensitive,attribute", 0, unique},
+    {"upper", "", 0, with_case<Case::kUpper>},
+};
+
+}  // namespace
+
+const Filter* find_filter(std::string_view name) {
+  for (const Filter& filter : kFilters)
+    if (filter.name == name) return &filter;
+  return nullptr;
+}
+
+Value apply_filter(Heap& heap, const Filter& filter, const Value& subject, const Arguments& arguments) {
+  heap.step();
+  if (filter.apply_raw) return filter.apply_raw(heap, subject, arguments);
+  return filter.apply(heap, subject, bind(heap, filter.name, filter.parameters, filter.required, arguments));
+}
+
+}  // namespace kvgauge::jinja
