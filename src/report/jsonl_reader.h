@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -11,7 +10,7 @@ struct JsonlLine {
   std::int64_t index = 0;   ///< 0, 1, 2, ... over the lines that are not blank
   std::int64_t number = 0;  ///< of the line in the file, from 1, blank ones counted
   std::string text;         ///< without the line end
-  std::string error;        ///< not empty: the line is too long to be read, `text` is cut
+  bool too_long = false;    ///< longer than JsonlReader::kLongestLine: `text` is its beginning only
 };
 
 /// Streams the lines of a file, a pipe or standard input ("-"). Memory: one line and a read buffer.
@@ -26,30 +25,25 @@ class JsonlReader {
   JsonlReader(const JsonlReader&) = delete;
   JsonlReader& operator=(const JsonlReader&) = delete;
 
-  /// The next line, or nothing: at the end (then ended() is true), when a signal interrupted the wait, or, without `wait`,
+  /// The next line. Nothing at the end (then ended() is true), when a signal interrupted the wait, or, without `wait`,
   /// when no whole line has arrived yet. @throws InputError if reading fails
   std::optional<JsonlLine> next(bool wait = true);
-  bool ended() const { return ended_ && begin_ == buffer_.size() && !partial_; }
-  /// Lines of the file, blank ones counted too: an estimate for progress. Nothing if the input is no regular file.
-  std::optional<std::int64_t> lines() const { return lines_; }
+  bool ended() const { return at_end_ && begin_ == buffer_.size() && !cut_; }
   /// True for a file that can be read again; only such input can be resumed.
-  bool is_regular() const { return lines_.has_value(); }
-  /// For messages: the path, or "stdin".
-  const std::string& name() const { return name_; }
+  bool is_regular() const { return regular_; }
+  const std::string& name() const { return name_; }  ///< for messages: the path, or "stdin"
 
  private:
-  std::optional<std::string> take_line();
+  std::optional<JsonlLine> take_line();
   bool fill(bool wait);
 
   std::string name_;
   int file_ = -1;
-  bool owned_ = false, ended_ = false;
-  bool partial_ = false;      ///< buffer_ ends within a line
-  bool overlong_ = false;     ///< the current line was cut: skip to its end
+  bool owned_ = false, regular_ = false, at_end_ = false;
   std::string buffer_;
-  std::size_t begin_ = 0, scanned_ = 0;
+  std::size_t begin_ = 0, scanned_ = 0;   ///< of the current line; up to where it is known to have no line end
+  std::optional<std::string> cut_;        ///< the beginning of a line that is too long and not at its end yet
   std::int64_t index_ = 0, number_ = 0;
-  std::optional<std::int64_t> lines_;
 };
 
 }  // namespace kvgauge

@@ -1,0 +1,63 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "report/jsonl_reader.h"
+
+namespace kvgauge {
+
+/// Which form a row has; the first that fits wins.
+enum class RowForm : std::uint8_t {
+  kBatch,     ///< OpenAI batch: custom_id, method, url, body
+  kMessages,  ///< messages
+  kPrompt,    ///< prompt, or a dataset's question, problem or en: one user turn
+  kTokens,    ///< prompt_ids: a row of `run --output-ids`, to be scored
+};
+
+/// Sampling settings of one row (the body of a batch row); they override the command line.
+struct RowOverrides {
+  std::optional<std::int64_t> max_tokens, top_k, samples;
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<std::uint64_t> seed;
+  std::optional<std::vector<std::string>> stop;
+  std::optional<bool> ignore_eos;
+};
+
+/// What one input line asks for, before a model is known.
+struct InputRow {
+  std::int64_t index = 0, line = 0;
+  std::string id;                               ///< id, custom_id, unique_id or idx as text; else the line number
+  std::string error;                            ///< not empty: the line cannot be run, and why (names the line)
+  RowForm form = RowForm::kPrompt;
+  OrderedJson messages, tools;                  ///< null unless given
+  std::string prompt;                           ///< kPrompt, or a batch row's prompt
+  bool plain = false;                           ///< the prompt goes to the model as it is (batch rows of /v1/completions)
+  std::optional<bool> thinking;                 ///< chat_template_kwargs.enable_thinking
+  RowOverrides overrides;
+  std::string model;                            ///< body.model of a batch row, echoed in its answer
+
+  // Only with RowFormat::want_response.
+  std::string response;
+  std::optional<std::vector<std::int32_t>> prompt_ids, output_ids;
+  bool finished = true;                         ///< finish_reason is not "length"
+
+  OrderedJson carried = OrderedJson::object();  ///< gold, answer, solution, answer_type as they are
+};
+
+struct RowFormat {
+  std::string prompt_template;      ///< empty: the built-in one of each dataset
+  bool want_response = false;       ///< rows of `score`
+  std::string file;                 ///< for messages
+};
+
+/// Never throws for what stands in the line: a bad row is a row with `error`.
+InputRow parse_input_row(const JsonlLine& line, const RowFormat& format);
+
+/// Replaces {name} by the row's field (strings as they are, other values as JSON). {{ and }} are braces; a brace that does not
+/// enclose a name stays. @throws RequestError for a field the row lacks
+std::string fill_template(std::string_view text, const OrderedJson& row);
+
+}  // namespace kvgauge

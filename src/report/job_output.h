@@ -1,0 +1,57 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "report/jsonl_writer.h"
+#include "report/manifest.h"
+
+namespace kvgauge {
+
+/// The output file of a job: locked against other writers, resumable after any death, every row in it once.
+/// Standard output ("-") and files that are not regular (pipes, /dev/null) are only written to.
+class JobOutput {
+ public:
+  struct Options {
+    std::string path;
+    bool resume = false;
+    bool retry_failed = false;  ///< rows with an error are taken out and count as not done; needs resume
+  };
+
+  /// Opens and locks; reads what an earlier run left, and with `resume` cuts off a torn last line. Nothing is changed before the
+  /// settings have been compared. An absent or empty file is a fresh start, with or without `resume`.
+  /// @throws UsageError (rows are there and no `resume`; made with other settings, naming them), OutputError (cannot be opened, or
+  /// another process writes it), FormatError (its rows are none of ours)
+  JobOutput(Options options, const Manifest& manifest);
+  ~JobOutput();
+
+  bool is_regular() const { return regular_; }
+  bool resumes() const { return !rows_.empty(); }
+  bool done(std::int64_t index) const { return rows_.contains(index); }
+  const JobTotals& totals() const { return totals_; }
+
+  /// Appends a row. @throws OutputError, ClosedPipeError
+  void write(const OrderedJson& row);
+  /// Brings rows to the disk; with `order`, puts them into the order of the input if retries or an interruption left them otherwise.
+  void finish(bool order);
+
+ private:
+  struct Place {
+    std::int64_t offset = 0, bytes = 0;  ///< of the line, its end included
+  };
+  void open_file();
+  void read_rows();
+  void rewrite(const std::string& why);
+  void start_writer();
+
+  Options options_;
+  int file_ = -1;
+  bool regular_ = false, created_ = false, in_order_ = true;
+  std::int64_t end_ = 0;            ///< of the last whole row
+  std::map<std::int64_t, Place> rows_;
+  JobTotals totals_;
+  std::unique_ptr<JsonlWriter> writer_;
+};
+
+}  // namespace kvgauge

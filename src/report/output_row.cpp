@@ -1,0 +1,193 @@
+#include "report/output_row.h"
+
+#include <cmath>
+
+#include "core/cat.h"
+#include "kvgauge/error.h"
+
+namespace kvgauge {
+namespace {
+
+// The engine's name(FinishReason), without linking the engine: rows are read and written by programs that have none.
+const char* finish_text(FinishReason reason) {
+  return reason == FinishReason::kStop ? "stop" : reason == FinishReason::kLength ? "length" : "error";
+}
+
+OrderedJson number(double value) { return std::isfinite(value) ? OrderedJson(value) : OrderedJson(); }
+
+OrderedJson kv_coe_json(const Answer& answer, const ScoreSpec& spec) {
+  const KvCoeScores& s = *answer.kv_coe;
+  OrderedJson json = OrderedJson::object();
+  json["part"] = name(spec.part);
+  json["span"] = name(spec.span);
+  json["tokens"] = s.tokens;
+  json["valid"] = s.valid;
+  json["paper"] = {{"r", number(s.paper_r)}, {"c", number(s.paper_c)}};
+  json["normalized"] = {{"r", number(s.normalized_r)}, {"c", number(s.normalized_c)}};
+  json["normalized_cart"] = {{"c", number(s.normalized_cart_c)}};
+  json["diff"] = {{"r", number(s.diff_r)}};
+  json["polar_raw"] = {{"c", number(s.polar_raw_c)}};
+  json["mean_dr"] = number(s.mean_dr);
+  json["mean_dtheta"] = number(s.mean_dtheta);
+  json["end_dr"] = number(s.end_dr);
+  json["end_dtheta"] = number(s.end_dtheta);
+  if (spec.keep_trajectory) {
+    json["dr"] = answer.dr;
+    json["dtheta"] = answer.dtheta;
+  }
+  return json;
+}
+
+OrderedJson prob_json(const ProbScores& s) {
+  OrderedJson json = OrderedJson::object();
+  json["tokens"] = s.tokens;
+  json["logits"] = "raw";  // before temperature and filters (METHOD.md C: record which)
+  json["maxprob_official"] = number(s.maxprob_official);
+  json["ppl_official"] = number(s.ppl_official);
+  json["entropy_official"] = number(s.entropy_official);
+  json["nll"] = number(s.nll);
+  json["perplexity"] = number(s.perplexity);
+  json["seq_logprob"] = number(s.seq_logprob);
+  json["entropy_nats"] = number(s.entropy_nats);
+  json["min_prob"] = number(s.min_prob);
+  json["margin"] = number(s.margin);
+  json["self_certainty"] = number(s.self_certainty);
+  return json;
+}
+
+std::int64_t completion_tokens(const Finished& finished) {
+  std::int64_t tokens = 0;
+  for (const Answer& answer : finished.answers) tokens += static_cast<std::int64_t>(answer.tokens.size());
+  return tokens;
+}
+
+OrderedJson usage_json(const Finished& finished) {
+  return {{"prompt_tokens", finished.prompt_tokens}, {"cached_tokens", finished.cached_tokens}, {"completion_tokens", completion_tokens(finished)}};
+}
+
+bool measures(const ScoreSpec& spec) { return spec.kv_coe || spec.prob; }
+
+// The fields of one answer that every candidate has.
+void put_answer(OrderedJson& json, const Answer& answer, const OutputFormat& format) {
+  if (format.text) json["text"] = answer.text;
+  json["finish_reason"] = finish_text(answer.finish_reason);
+}
+
+OrderedJson candidates_json(const Finished& finished, const OutputFormat& format) {
+  OrderedJson candidates = OrderedJson::array();
+  for (const Answer& answer : finished.answers) {
+    OrderedJson one = OrderedJson::object();
+    put_answer(one, answer, format);
+    one["completion_tokens"] = answer.tokens.size();
+    if (measures(format.scores)) one["scores"] = scores_json(answer, format.scores);
+    if (format.token_ids) one["output_ids"] = answer.tokens;
+    candidates.push_back(std::move(one));
+  }
+  return candidates;
+}
+
+void put_carried(OrderedJson& json, const InputRow& row) {
+  for (const auto& field : row.carried.items()) json[field.key()] = field.value();
+}
+
+OrderedJson plain_row(const InputRow& row, const Finished& finished, const std::vector<std::int32_t>& prompt, const OutputFormat& format) {
+  OrderedJson json = OrderedJson::object();
+  json["id"] = row.id;
+  json["index"] = row.index;
+  const Answer& first = finished.answers.front();
+  put_answer(json, first, format);
+  json["usage"] = usage_json(finished);
+  if (measures(format.scores)) json["scores"] = scores_json(first, format.scores);
+  if (finished.answers.size() > 1) json["candidates"] = candidates_json(finished, format);
+  if (format.token_ids) {
+    json["prompt_ids"] = prompt;
+    json["output_ids"] = first.tokens;
+  }
+  put_carried(json, row);
+  json["timing"] = {{"queue_ms", finished.queue_ms}, {"ttft_ms", finished.ttft_ms}, {"e2e_ms", finished.e2e_ms}};
+  json["error"] = nullptr;
+  return json;
+}
+
+OrderedJson choices_json(const InputRow& row, const Finished& finished) {
+  OrderedJson choices = OrderedJson::array();
+  for (const Answer& answer : finished.answers) {
+    OrderedJson choice = {{"index", choices.size()}};
+    if (row.messages.is_null()) choice["text"] = answer.text;
+    else choice["message"] = {{"role", "assistant"}, {"content", answer.text}};
+    choice["logprobs"] = nullptr;
+    choice["finish_reason"] = finish_text(answer.finish_reason);
+    choices.push_back(std::move(choice));
+  }
+  return choices;
+}
+
+OrderedJson batch_row(const InputRow& row, const Finished& finished, OrderedJson kvgauge) {
+  const std::string id = cat("kvgauge-", row.index);  // no clock and no dice: the same job gives the same row
+  const std::int64_t completion = completion_tokens(finished);
+  OrderedJson body = {{"id", id}, {"object", row.messages.is_null() ? "text_completion" : "chat.completion"}, {"created", 0}, {"model", row.model}};
+  body["choices"] = choices_json(row, finished);
+  body["usage"] = {{"prompt_tokens", finished.prompt_tokens}, {"completion_tokens", completion}, {"total_tokens", finished.prompt_tokens + completion}};
+  body["usage"]["prompt_tokens_details"] = {{"cached_tokens", finished.cached_tokens}};
+  body["kvgauge"] = std::move(kvgauge);
+  OrderedJson json = {{"id", id}, {"custom_id", row.id}};
+  json["response"] = {{"status_code", 200}, {"request_id", id}, {"body", std::move(body)}};
+  json["error"] = nullptr;
+  return json;
+}
+
+}  // namespace
+
+OrderedJson scores_json(const Answer& answer, const ScoreSpec& spec) {
+  OrderedJson scores = OrderedJson::object();
+  if (spec.kv_coe && answer.kv_coe) scores["kv_coe"] = kv_coe_json(answer, spec);
+  if (spec.prob && answer.prob) scores["prob"] = prob_json(*answer.prob);
+  return scores;
+}
+
+OrderedJson output_row(const InputRow& row, const Finished& finished, const std::vector<std::int32_t>& prompt, const OutputFormat& format) {
+  if (!finished.error.empty()) return error_row(row, finished.error);
+  OrderedJson json = plain_row(row, finished, prompt, format);
+  return row.form == RowForm::kBatch ? batch_row(row, finished, std::move(json)) : json;
+}
+
+OrderedJson error_row(const InputRow& row, const std::string& error) {
+  OrderedJson json = OrderedJson::object();
+  json["id"] = row.id;
+  json["index"] = row.index;
+  json["finish_reason"] = finish_text(FinishReason::kError);
+  put_carried(json, row);
+  json["error"] = error;
+  if (row.form != RowForm::kBatch) return json;
+  const std::string id = cat("kvgauge-", row.index);
+  OrderedJson body = {{"error", {{"message", error}, {"type", "invalid_request_error"}}}, {"kvgauge", std::move(json)}};
+  OrderedJson answer = {{"id", id}, {"custom_id", row.id}};
+  answer["response"] = {{"status_code", 400}, {"request_id", id}, {"body", std::move(body)}};
+  answer["error"] = {{"code", "invalid_request"}, {"message", error}};
+  return answer;
+}
+
+std::string to_line(const OrderedJson& row) { return row.dump(-1, ' ', false, OrderedJson::error_handler_t::replace); }
+
+RowFacts row_facts(const OrderedJson& row, std::string_view where) {
+  // A batch row keeps our fields three levels down; value() and find() on anything else than an object give nothing.
+  const auto inner = [](const OrderedJson* json, const char* key) -> const OrderedJson* {
+    if (!json || !json->is_object()) return nullptr;
+    const auto it = json->find(key);
+    return it == json->end() ? nullptr : &*it;
+  };
+  const OrderedJson* ours = &row;
+  if (const OrderedJson* const body = inner(inner(&row, "response"), "body")) ours = inner(body, "kvgauge");
+  const OrderedJson* const index = inner(ours, "index");
+  if (!index || !index->is_number_integer() || *index < 0) throw FormatError(cat(where, ": no row of a kvgauge job, an object with an 'index' was needed"));
+  const OrderedJson* const error = inner(ours, "error");
+  const OrderedJson* const usage = inner(ours, "usage");
+  const auto count = [&](const char* key) {
+    const OrderedJson* const value = inner(usage, key);
+    return value && value->is_number_integer() ? value->get<std::int64_t>() : 0;
+  };
+  return {.index = index->get<std::int64_t>(), .failed = error && !error->is_null(), .prompt_tokens = count("prompt_tokens"),
+          .cached_tokens = count("cached_tokens"), .completion_tokens = count("completion_tokens")};
+}
+
+}  // namespace kvgauge

@@ -1,0 +1,40 @@
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "core/json.h"
+#include "kvgauge/request.h"
+#include "report/input_row.h"
+
+namespace kvgauge {
+
+/// Which fields a job's rows have.
+struct OutputFormat {
+  ScoreSpec scores;          ///< what was measured
+  bool text = true;          ///< false for `score`: no text was generated
+  bool token_ids = false;    ///< adds prompt_ids and output_ids
+};
+
+/// The output row of a finished request; with `finished.error`, or `row.error`, an error row. `finished.request` is not looked at.
+/// @param prompt the tokens that were submitted (for token_ids)
+OrderedJson output_row(const InputRow& row, const Finished& finished, const std::vector<std::int32_t>& prompt, const OutputFormat& format);
+
+/// The error row of a line that never became a request.
+OrderedJson error_row(const InputRow& row, const std::string& error);
+
+/// One line, without line end: doubles in the shortest form that reads back the same, undefined numbers null,
+/// what is not UTF-8 replaced.
+std::string to_line(const OrderedJson& row);
+
+/// What `--resume` and the manifest's totals need of a row.
+struct RowFacts {
+  std::int64_t index = 0;
+  bool failed = false;
+  std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+};
+/// @throws FormatError if the row is none that output_row() makes
+RowFacts row_facts(const OrderedJson& row, std::string_view where);
+
+OrderedJson scores_json(const Answer& answer, const ScoreSpec& spec);
+
+}  // namespace kvgauge
