@@ -1,0 +1,204 @@
+#include "grade/answer_text.h"
+
+#include <algorithm>
+#include <cctype>
+#include <vector>
+
+namespace kvgauge {
+namespace {
+
+constexpr std::string_view kSpaces = " \t\r\n\f\v";
+
+bool starts_with(std::string_view text, std::size_t at, std::string_view word) { return text.substr(at, word.size()) == word; }
+
+// The position of the brace that closes the one at each position, npos where there is none. \{ and \} are characters.
+std::vector<std::size_t> closing_braces(std::string_view text) {
+  std::vector<std::size_t> closing(text.size(), std::string_view::npos), open;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '{') {
+      open.push_back(i);
+    } else if (text[i] == '}' && !open.empty()) {
+      closing[open.back()] = i;
+      open.pop_back();
+    }
+  }
+  return closing;
+}
+
+struct Box {
+  bool found = false;
+  std::string_view content;
+  std::size_t unclosed_at = std::string_view::npos;  // the first box after the last closed one
+};
+
+Box last_closed_box(std::string_view text) {
+  Box box;
+  std::vector<std::size_t> closing;
+  for (std::size_t at = text.size(); at-- > 0;) {
+    if (text[at] != '\\') continue;
+    const std::size_t word = starts_with(text, at, "\\boxed") ? 6 : starts_with(text, at, "\\fbox") ? 5 : 0;
+    if (word == 0) continue;
+    std::size_t begin = at + word;
+    if (begin < text.size() && std::isalpha(static_cast<unsigned char>(text[begin]))) continue;  // another command
+    while (begin < text.size() && text[begin] == ' ') ++begin;
+    if (begin < text.size() && text[begin] == '{') {
+      if (closing.empty()) closing = closing_braces(text);
+      if (closing[begin] == std::string_view::npos) {
+        box.unclosed_at = at;
+        continue;
+      }
+      box.content = text.substr(begin + 1, closing[begin] - begin - 1);
+    } else {
+      const std::size_t end = std::min(text.find_first_of(" \t\r\n$", begin), text.size());
+      if (begin == end) continue;
+      box.content = text.substr(begin, end - begin);
+    }
+    box.found = true;
+    return box;
+  }
+  return box;
+}
+
+std::string_view line_at(std::string_view text, std::size_t at) {
+  return trimmed(text.substr(at, std::min(text.find('\n', at), text.size()) - at));
+}
+
+// "#### 18", at the start of a line or not; "#### 1. Add the eggs" and "#### Step 1" are headings.
+std::string_view last_hash_line(std::string_view text) {
+  constexpr std::string_view kMark = "####";
+  std::string_view rest = text;  // up to the mark seen last, so that a line of many marks is read once
+  for (std::size_t at = rest.rfind(kMark); at != std::string_view::npos; at = rest.rfind(kMark)) {
+    const std::string_view line = line_at(rest, at + kMark.size());
+    rest = text.substr(0, at);
+    if (!rest.empty() && rest.back() == '#') continue;
+    const std::size_t first = line.find_first_of("0123456789");
+    const std::size_t after = first == std::string_view::npos ? line.size() : line.find_first_not_of("0123456789", first);
+    const bool is_numbered_heading = after != std::string_view::npos && starts_with(line, after, ". ");
+    const bool leads_with_number =
+        first != std::string_view::npos && std::none_of(line.begin(), line.begin() + static_cast<std::ptrdiff_t>(first),
+                                                        [](char c) { return std::isalpha(static_cast<unsigned char>(c)); });
+    const bool is_one_word = !line.empty() && line.find_first_of(kSpaces) == std::string_view::npos;
+    if (is_one_word || (leads_with_number && !is_numbered_heading)) return line;
+  }
+  return {};
+}
+
+// "answer is 18", "Answer: 18", "**Answer:**\n18"
+std::string_view last_answer_phrase(std::string_view text) {
+  constexpr std::string_view kWord = "answer", kDecoration = " \t\r\n*_:";
+  std::string lower(text);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string_view view = lower;
+  for (std::size_t at = view.rfind(kWord); at != std::string_view::npos; at = at == 0 ? std::string_view::npos : view.rfind(kWord, at - 1)) {
+    std::size_t next = at + kWord.size();
+    while (next < view.size() && (view[next] == ' ' || view[next] == '*')) ++next;
+    const bool is_verb = starts_with(view, next, "is") && (next + 2 == view.size() || !std::isalnum(static_cast<unsigned char>(view[next + 2])));
+    if (!is_verb && !starts_with(view, next, ":")) continue;
+    next = std::min(view.find_first_not_of(kDecoration, next + (is_verb ? 2 : 1)), view.size());
+    const std::string_view line = line_at(text, next);
+    if (!line.empty()) return line;
+  }
+  return {};
+}
+
+struct Replacement {
+  std::string_view from, to;
+};
+// Longer ones first where one starts another.
+constexpr Replacement kReplacements[] = {
+    {"^{\\circ}", ""}, {"^\\circ", ""}, {"\\left", ""},  {"\\right", ""}, {"\\dfrac", "\\frac"}, {"\\tfrac", "\\frac"}, {"\\cfrac", "\\frac"},
+    {"\\cdot", "\\times"}, {"\\$", ""}, {"\\%", ""},     {"\\,", ""},     {"\\!", ""},           {"\\;", " "},          {"\\:", " "},
+    {"\\ ", " "},      {"\\(", ""},     {"\\)", ""},     {"\\[", ""},     {"\\]", ""},           {"{,}", ","},          {"**", ""},
+    {"`", ""},         {"$", ""},       {"%", ""},       {"~", " "},      {"\n", " "},           {"\r", " "},           {"\t", " "},
+    {"\xe2\x88\x92", "-"},          // minus sign
+    {"\xe2\x80\x93", "-"},          // en dash
+    {"\xc3\x97", "\\times"},        // multiplication sign
+    {"\xc2\xb0", ""},               // degree sign
+    {"\xe2\x82\xac", ""},           // euro
+    {"\xc2\xa3", ""},               // pound
+    {"\xc2\xa5", ""},               // yen
+    {"\xc2\xa0", " "},              // no-break space
+    {"\xe2\x80\xaf", " "},          // narrow no-break space
+    {"\xe2\x80\x89", " "},          // thin space
+    {"\xef\xbc\x8c", ","},          // full-width comma
+};
+constexpr std::string_view kWrappers[] = {"\\text{", "\\textbf{", "\\textit{", "\\textrm{", "\\mathrm{", "\\mathbf{", "\\mbox{", "\\boxed{", "\\fbox{"};
+
+}  // namespace
+
+std::string_view before_end_of_turn(std::string_view text) {
+  constexpr std::string_view kMarkers[] = {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "</s>",
+                                           "<|end|>", "<end_of_turn>", "<\xef\xbd\x9c" "end\xe2\x96\x81" "of\xe2\x96\x81" "sentence\xef\xbd\x9c>"};
+  std::size_t end = text.size();
+  for (const std::string_view marker : kMarkers) end = std::min(end, text.find(marker));
+  return text.substr(0, end);
+}
+
+std::string_view after_thinking(std::string_view text) {
+  constexpr std::string_view kClose = "</think>";
+  const std::size_t at = text.rfind(kClose);
+  return at == std::string_view::npos ? text : text.substr(at + kClose.size());
+}
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(kSpaces);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
+}
+
+StatedAnswer stated_answer(std::string_view text) {
+  using Marker = StatedAnswer::Marker;
+  const Box box = last_closed_box(text);
+  const std::string_view usable = text.substr(0, box.unclosed_at);
+  if (box.found) return {.marker = Marker::kBox, .text = trimmed(box.content), .before = usable};
+  if (const std::string_view line = last_hash_line(usable); !line.empty()) return {.marker = Marker::kHash, .text = line, .before = usable};
+  if (const std::string_view phrase = last_answer_phrase(usable); !phrase.empty())
+    return {.marker = Marker::kPhrase, .text = phrase, .before = usable};
+  return {.marker = Marker::kNone, .text = {}, .before = usable};
+}
+
+std::string clean_math(std::string_view text) {
+  std::string out;
+  std::vector<bool> brace_is_wrapper;  // of the braces open at this point
+  for (std::size_t i = 0; i < text.size();) {
+    const std::string_view* wrapper = nullptr;
+    const Replacement* replacement = nullptr;
+    if (text[i] == '\\')
+      for (const std::string_view& word : kWrappers)
+        if (starts_with(text, i, word)) wrapper = &word;
+    if (wrapper) {
+      out += ' ';
+      brace_is_wrapper.push_back(true);
+      i += wrapper->size();
+      continue;
+    }
+    if (!std::isalnum(static_cast<unsigned char>(text[i])) && text[i] != ' ')  // the first character of none
+      for (const Replacement& candidate : kReplacements)
+        if (!replacement && starts_with(text, i, candidate.from)) replacement = &candidate;
+    if (replacement) {
+      out += replacement->to;
+      i += replacement->from.size();
+      continue;
+    }
+    if (text[i] == '\\' && i + 1 < text.size()) {  // \{ and \} are no braces
+      out += text.substr(i, 2);
+      i += 2;
+      continue;
+    }
+    if (text[i] == '{') brace_is_wrapper.push_back(false);
+    bool is_dropped = false;
+    if (text[i] == '}' && !brace_is_wrapper.empty()) {
+      is_dropped = brace_is_wrapper.back();
+      brace_is_wrapper.pop_back();
+    }
+    if (!is_dropped) out += text[i];
+    ++i;
+  }
+  std::string_view kept = trimmed(out);
+  while (!kept.empty() && kept.back() == '.') kept = trimmed(kept.substr(0, kept.size() - 1));
+  return std::string(kept);
+}
+
+}  // namespace kvgauge
