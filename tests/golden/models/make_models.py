@@ -461,8 +461,8 @@ def check_folder(folder, golden):
 
 
 def save_golden(path, golden, name):
-    meta = {"model": name, "torch": torch.__version__, "transformers": transformers.__version__, "arithmetic": "float64"}
-    safetensors.numpy.save_file(golden, path, metadata=meta)
+    made_by = f"{name}, transformers {transformers.__version__}, torch {torch.__version__}, float64"  # one key: more have no fixed order
+    safetensors.numpy.save_file(golden, path, metadata={"made_by": made_by})
     os.chmod(path, 0o644)
 
 
