@@ -83,12 +83,11 @@ void AddedTokenMatcher::split(std::string_view text, std::vector<Piece>& pieces)
     at = end;  // also past a token that is not taken: matches never overlap
     const AddedToken& token = tokens_[static_cast<std::size_t>(match.token)];
     if (token.single_word && !stands_alone(text, begin, end)) continue;
-    if (token.lstrip) begin = skip_spaces_back(text, begin);
-    begin = std::max(begin, done);  // the token before may have swallowed these spaces, or part of this token
+    if (token.lstrip) begin = std::max(skip_spaces_back(text, begin), done);  // not what the token before has swallowed
     if (token.rstrip) end = skip_spaces(text, end);
     if (done < begin) pieces.push_back({text.substr(done, begin - done), -1});
-    pieces.push_back({text.substr(begin, end - std::min(begin, end)), token.id});
-    done = std::max(done, end);
+    pieces.push_back({{}, token.id});
+    done = end;  // may go back into spaces that the token before swallowed: Hugging Face does so too
   }
   if (done < text.size()) pieces.push_back({text.substr(done), -1});
 }

@@ -14,7 +14,7 @@ namespace kvgauge {
 class AddedTokenMatcher {
  public:
   struct Piece {
-    std::string_view text;
+    std::string_view text;  ///< empty for an added token
     std::int32_t id = -1;  ///< -1: plain text between added tokens
   };
 
@@ -22,8 +22,8 @@ class AddedTokenMatcher {
   void add(const AddedToken& token, const std::string& content);
   bool empty() const { return tokens_.empty(); }
 
-  /// Appends the pieces of `text` in order. The spaces that lstrip or rstrip swallow belong to the token's piece;
-  /// a token whose single_word is not met is plain text.
+  /// Appends the pieces of `text` in order, without the spaces that lstrip or rstrip swallow. A token whose single_word is
+  /// not met is plain text.
   void split(std::string_view text, std::vector<Piece>& pieces) const;
 
  private:

@@ -152,4 +152,5 @@ def main():
         print(make.__name__, sum(int(row.split()[0]) for row in rows), "tokens")
 
 
-main()
+if __name__ == "__main__":
+    main()

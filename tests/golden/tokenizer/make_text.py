@@ -125,4 +125,5 @@ def main():
             out.write(json.dumps(text, ensure_ascii=False) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
