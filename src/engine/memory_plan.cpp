@@ -49,7 +49,10 @@ MemoryPlan plan_memory(const EngineOptions& options, const ModelConfig& config, 
 std::unique_ptr<Backend> open_backend(const EngineOptions& options, const ModelConfig& config) {
   if (options.device != "auto" && options.device != "cpu")
     throw UsageError(cat("--device: '", options.device, "' is not in this build, it has: auto, cpu"));
-  CpuOptions cpu{.threads = options.threads, .compute_dtype = DType::kF32, .batch_invariant = options.batch_invariant};
+  CpuOptions cpu;
+  cpu.threads = options.threads;
+  cpu.compute_dtype = DType::kF32;
+  cpu.batch_invariant = options.batch_invariant;
   if (options.dtype == "bf16") {
     if (!cpu_supports_bf16()) throw DeviceError("--dtype: bf16 products need AVX-512, which this processor lacks; use --dtype f32");
     cpu.compute_dtype = DType::kBF16;

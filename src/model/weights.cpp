@@ -8,7 +8,7 @@
 namespace kvgauge {
 namespace {
 
-constexpr std::int64_t kRowsAtATime = 1024;  // bounds what the page cache must hold between reading and dropping
+constexpr std::int64_t kRowsAtATime = 1024;  // bounds the copy between reading and uploading the table
 
 void read_rows(const ModelFiles& files, TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count, DType dtype,
                std::byte* out) {
@@ -24,7 +24,7 @@ PackedWeight pack_stacked(const ModelFiles& files, Backend& backend, std::int64_
   std::int64_t rows = 0;
   for (const TensorRole role : roles) rows += files.tensor(role, layer).rows;
   const std::int64_t columns = files.tensor(*roles.begin(), layer).columns;
-  const auto packed = backend.pack_weight(rows, columns, [&](std::int64_t first, std::int64_t count, void* out) {
+  return backend.pack_weight(rows, columns, [&](std::int64_t first, std::int64_t count, void* out) {
     auto* to = static_cast<std::byte*>(out);
     std::int64_t begin = 0;  // first row of the current role in the stack
     for (const TensorRole role : roles) {
@@ -32,13 +32,12 @@ PackedWeight pack_stacked(const ModelFiles& files, Backend& backend, std::int64_
       const std::int64_t from = std::max(first, begin), until = std::min(first + count, end);
       if (from < until) {
         read_rows(files, role, layer, from - begin, until - from, dtype, to);
+        files.drop(role, layer);  // behind every range: a large table must not stay in memory beside its packed form
         to += (until - from) * columns * static_cast<std::int64_t>(size_of(dtype));
       }
       begin = end;
     }
   });
-  for (const TensorRole role : roles) files.drop(role, layer);
-  return packed;
 }
 
 // Hands out consecutive f32 vectors of one allocation.
@@ -108,10 +107,10 @@ Weights load_weights(const ModelFiles& files, Backend& backend) {
     const std::int64_t count = std::min(kRowsAtATime, config.vocab - first);
     read_rows(files, TensorRole::kEmbedding, -1, first, count, dtype, rows.data());
     backend.upload(weights.table->data() + static_cast<std::size_t>(first) * row_bytes, rows.data(), static_cast<std::size_t>(count) * row_bytes);
+    files.drop(TensorRole::kEmbedding, -1);
   }
   weights.embedding = weights.table->data();
   weights.head = pack_stacked(files, backend, -1, {config.tied_head ? TensorRole::kEmbedding : TensorRole::kOutputHead});
-  files.drop(TensorRole::kEmbedding, -1);
   return weights;
 }
 

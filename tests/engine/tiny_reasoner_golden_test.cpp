@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/cat.h"
 #include "core/json.h"
 #include "engine/prompt.h"
 #include "kvgauge/engine.h"
@@ -36,13 +37,16 @@ void expect_close(double got, double want, const std::string& what, double floor
 
 TEST(TinyReasonerGolden, LogitsAndCacheMatch) {
   const std::vector<Json> cases = goldens();
-  testing::DecodeHarness shared(model(), {.threads = 2, .compute_dtype = DType::kF32}, 1);  // warms the file cache; each case has its own
   for (std::size_t c = 0; c < cases.size(); ++c) {
     const Json& golden = cases[c];
     const auto prompt = ints(golden["prompt_ids"]);
     auto ids = ints(golden["greedy_ids"]);
     if (golden["ended_with_eos"].get<bool>()) ids.pop_back();
-    testing::DecodeHarness run(model(), {.threads = 2, .compute_dtype = DType::kF32, .batch_invariant = c % 2 == 1}, static_cast<std::int64_t>(prompt.size() + ids.size()));
+    CpuOptions options;
+    options.threads = 2;
+    options.compute_dtype = DType::kF32;
+    options.batch_invariant = c % 2 == 1;
+    testing::DecodeHarness run(model(), options, static_cast<std::int64_t>(prompt.size() + ids.size()));
     run.feed(prompt, c % 3 == 0 ? 7 : 1 << 20);
     const auto logits = run.logits();
     for (const Json& entry : golden["top10"]) EXPECT_NEAR(logits[entry[0].get<std::size_t>()], entry[1].get<double>(), kLogit) << "golden " << c;

@@ -1,0 +1,130 @@
+// The product's decoder on the CPU back end against what transformers computes in float64 (tests/golden/models): logits, K and V of
+// every layer, hidden states, greedy tokens, in f32, from Hugging Face folders and GGUF, whole and in chunks, oneDNN and own products.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "support/decode_harness.h"
+#include "support/golden_tensors.h"
+#include "support/paths.h"
+
+namespace kvgauge::testing {
+namespace {
+
+constexpr double kTolerance = 1e-4;  // of the specification: max|difference| <= 1e-4 max|value| in f32
+
+struct Case {
+  const char* model;
+  const char* golden;
+};
+void PrintTo(const Case& c, std::ostream* out) { *out << c.model; }
+
+std::filesystem::path golden_path(const std::string& relative) { return repo_path("tests/golden/models/" + relative); }
+
+CpuOptions options(bool batch_invariant, DType dtype = DType::kF32) {
+  CpuOptions o;
+  o.threads = 2;
+  o.compute_dtype = dtype;
+  o.batch_invariant = batch_invariant;
+  return o;
+}
+
+// transformers' [layers, KV heads, tokens, dim] from the pages.
+std::vector<double> cache(const DecodeHarness& run, bool keys) {
+  std::vector<double> out;
+  for (int l = 0; l < run.layout.layers; ++l)
+    for (int h = 0; h < run.layout.kv_heads; ++h)
+      for (std::int64_t t = 0; t < run.computed; ++t)
+        for (int j = 0; j < run.layout.head_dim; ++j) out.push_back(keys ? run.k(l, h, t, j) : run.v(l, h, t, j));
+  return out;
+}
+
+void append(std::vector<double>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); }
+
+class DecoderGolden : public ::testing::TestWithParam<Case> {};
+
+TEST_P(DecoderGolden, AgreesWithTransformers) {
+  const GoldenTensors golden(golden_path(GetParam().golden));
+  for (const std::string prefix : {"short.", "long."})
+    for (const bool batch_invariant : {false, true}) {
+      const auto ids = golden.ints(prefix + "ids");
+      const auto want_greedy = golden.ints(prefix + "greedy");
+      const auto want_logits = golden.reals(prefix + "logits");
+      DecodeHarness run(golden_path(GetParam().model), options(batch_invariant), static_cast<std::int64_t>(ids.size() + want_greedy.size()));
+      std::reverse(run.table.begin(), run.table.end());  // pages in no natural order
+      run.feed(ids);
+      const auto rows = static_cast<std::int64_t>(want_logits.size()) / run.files.config().vocab;
+      std::vector<double> logits;
+      std::vector<std::int32_t> wanted(static_cast<std::size_t>(rows));
+      std::iota(wanted.begin(), wanted.end(), static_cast<std::int32_t>(run.last_rows - rows));
+      const auto calls = run.backend.calls;
+      const MatrixView out = run.decoder.logits(wanted);
+      logits.assign(static_cast<const float*>(out.data), static_cast<const float*>(out.data) + out.rows * out.columns);
+      EXPECT_LE(relative_error(logits, want_logits), kTolerance) << prefix << "logits";
+      if (golden.has(prefix + "k")) {
+        EXPECT_LE(relative_error(cache(run, true), golden.reals(prefix + "k")), kTolerance) << prefix << "k";
+        EXPECT_LE(relative_error(cache(run, false), golden.reals(prefix + "v")), kTolerance) << prefix << "v";
+        // hidden_states: [0] the embeddings, [l] the output of block l, [L] after the final norm, which only logits() computes.
+        std::vector<double> hidden;
+        for (int l = 0; l < run.layout.layers; ++l) append(hidden, calls[static_cast<std::size_t>(2 * l)]);
+        auto want = golden.reals(prefix + "hidden");
+        want.resize(hidden.size());
+        EXPECT_LE(relative_error(hidden, want), kTolerance) << prefix << "hidden";
+      }
+      std::vector<std::int32_t> greedy;
+      while (greedy.size() < want_greedy.size()) {
+        greedy.push_back(run.argmax());
+        run.feed({&greedy.back(), 1});
+      }
+      EXPECT_EQ(greedy, want_greedy) << prefix;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(HuggingFace, DecoderGolden,
+                         ::testing::Values(Case{"llama31", "llama31/golden.safetensors"}, Case{"llama_tied", "llama_tied/golden.safetensors"},
+                                           Case{"qwen2", "qwen2/golden.safetensors"}, Case{"qwen3", "qwen3/golden.safetensors"}));
+INSTANTIATE_TEST_SUITE_P(Gguf, DecoderGolden,
+                         ::testing::Values(Case{"llama31/model-f32.gguf", "llama31/golden.safetensors"}, Case{"llama31/model-f16.gguf", "llama31/golden-f16.safetensors"},
+                                           Case{"llama_tied/model-f32.gguf", "llama_tied/golden.safetensors"}, Case{"qwen2/model-bf16.gguf", "qwen2/golden.safetensors"},
+                                           Case{"qwen3/model-f32.gguf", "qwen3/golden.safetensors"}, Case{"qwen3/model-f16.gguf", "qwen3/golden-f16.safetensors"}));
+INSTANTIATE_TEST_SUITE_P(Quantized, DecoderGolden,
+                         ::testing::Values(Case{"quantized/q8_0.gguf", "quantized/q8_0.golden.safetensors"}, Case{"quantized/q4_0.gguf", "quantized/q4_0.golden.safetensors"},
+                                           Case{"quantized/q4_1.gguf", "quantized/q4_1.golden.safetensors"}, Case{"quantized/q5_0.gguf", "quantized/q5_0.golden.safetensors"},
+                                           Case{"quantized/q5_1.gguf", "quantized/q5_1.golden.safetensors"}, Case{"quantized/q4_k.gguf", "quantized/q4_k.golden.safetensors"},
+                                           Case{"quantized/q5_k.gguf", "quantized/q5_k.golden.safetensors"}, Case{"quantized/q6_k.gguf", "quantized/q6_k.golden.safetensors"}));
+
+// Chunks and page order must not change a bit of the cache with batch invariance, and next to nothing without.
+TEST(Decoder, ChunksAndPageOrderDoNotChangeTheCache) {
+  for (const char* model : {"llama31", "qwen2", "qwen3"})
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      if (dtype == DType::kBF16 && !cpu_supports_bf16()) continue;
+      const auto ids = GoldenTensors(golden_path(std::string(model) + "/golden.safetensors")).ints("long.ids");
+      DecodeHarness whole(golden_path(model), options(true, dtype), static_cast<std::int64_t>(ids.size()));
+      whole.feed(ids);
+      for (const std::int64_t chunk : {1, 5, 32, 33}) {
+        DecodeHarness parts(golden_path(model), options(true, dtype), static_cast<std::int64_t>(ids.size()));
+        std::rotate(parts.table.begin(), parts.table.begin() + 1, parts.table.end());
+        parts.feed(ids, chunk);
+        EXPECT_EQ(cache(whole, true), cache(parts, true)) << model << " chunk " << chunk;
+        EXPECT_EQ(cache(whole, false), cache(parts, false)) << model << " chunk " << chunk;
+        EXPECT_EQ(whole.logits(), parts.logits()) << model << " chunk " << chunk;
+      }
+    }
+}
+
+// bf16: inputs of every product and the cache are rounded to 8 bits of mantissa. Errors of 2^-9 relative per rounding add up over
+// about 12 roundings a layer and 3 layers: sqrt(36) * 2^-9 = 1.2 %, stated with a factor of 3 for the worst element.
+TEST(Decoder, Bf16StaysWithinItsRounding) {
+  if (!cpu_supports_bf16()) GTEST_SKIP() << "bf16 products need AVX-512";
+  for (const char* model : {"llama31", "qwen2", "qwen3"}) {
+    const GoldenTensors golden(golden_path(std::string(model) + "/golden.safetensors"));
+    const auto ids = golden.ints("long.ids");
+    DecodeHarness run(golden_path(model), options(false, DType::kBF16), static_cast<std::int64_t>(ids.size()));
+    run.feed(ids);
+    EXPECT_LE(relative_error(cache(run, true), golden.reals("long.k")), 0.036) << model;
+    EXPECT_LE(relative_error(cache(run, false), golden.reals("long.v")), 0.036) << model;
+  }
+}
+
+}  // namespace
+}  // namespace kvgauge::testing
