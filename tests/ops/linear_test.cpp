@@ -1,0 +1,89 @@
+#include "reference/linear.h"
+
+#include "ops_support.h"
+
+namespace kvgauge::testing {
+namespace {
+
+class Linear : public OnEveryIsa {};
+
+PackedWeight pack(Backend& backend, const std::vector<float>& weight, std::int64_t rows, std::int64_t columns) {
+  std::int64_t next = 0;
+  const PackedWeight packed = backend.pack_weight(rows, columns, [&](std::int64_t first, std::int64_t count, void* out) {
+    EXPECT_EQ(first, next);
+    next = first + count;
+    const std::vector<float> part(weight.begin() + first * columns, weight.begin() + next * columns);
+    const auto bytes = stored(part, backend.compute_dtype());
+    std::memcpy(out, bytes.data(), bytes.size());
+  });
+  EXPECT_EQ(next, rows);
+  return packed;
+}
+
+struct Case {
+  std::int64_t rows, columns, depth;
+};
+// none of the widths is a multiple of the 64 features of a panel except where the name of a real model stands
+const std::vector<Case> kCases = {{1, 1, 1},   {1, 7, 3},     {2, 33, 5},    {3, 64, 16},  {5, 65, 31},  {6, 100, 64},
+                                  {7, 31, 128}, {13, 130, 77}, {33, 96, 192}, {200, 70, 50}, {8, 960, 576}};
+
+
+void expect_matches(CpuIsa isa, DType dtype, bool batch_invariant, const Case& shape, Random& random) {
+  const auto backend = backend_for(isa, dtype, batch_invariant, 2);
+  const auto x = rounded(uniform_floats(random, static_cast<std::size_t>(shape.rows * shape.depth)), dtype);
+  const auto w = rounded(uniform_floats(random, static_cast<std::size_t>(shape.columns * shape.depth)), dtype);
+  const PackedWeight packed = pack(*backend, w, shape.columns, shape.depth);
+  GuardedMatrix in(shape.rows, shape.depth, dtype, dtype == DType::kBF16 ? 6 : 5), out(shape.rows, shape.columns, DType::kF32);
+  in.set(x);
+  backend->warm_up(shape.rows, 64);
+  backend->linear({.x = in.view(), .weight = packed, .out = out.view()});
+  const auto want = reference_linear(x, w, shape.rows, shape.columns, shape.depth);
+  const auto got = out.values();
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    // one chain (or several shorter ones) of `depth` roundings, each at most eps of a partial sum <= magnitude;
+    // a pair product may round its parts separately
+    const double tolerance = 2 * (static_cast<double>(shape.depth) + 1) * kFloatEps * want.magnitude[i];
+    ASSERT_NEAR(got[i], want.out[i], tolerance) << name(isa) << ' ' << name(dtype) << " [" << shape.rows << ',' << shape.columns
+                                                << ',' << shape.depth << "] at " << i;
+  }
+  EXPECT_TRUE(out.intact());
+}
+
+TEST_P(Linear, MatchesTheReferenceInEveryShapeAndType) {
+  Random random(test_seed(11));
+  for (const bool batch_invariant : {true, false})
+    for (const Case& shape : kCases) {
+      expect_matches(GetParam(), DType::kF32, batch_invariant, shape, random);
+      if (has_bf16_products()) expect_matches(GetParam(), DType::kBF16, batch_invariant, shape, random);
+    }
+}
+
+TEST_P(Linear, ARowHasTheSameBitsInAnyBatch) {
+  Random random(test_seed(12));
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    if (dtype == DType::kBF16 && !has_bf16_products()) continue;
+    const auto backend = backend_for(GetParam(), dtype);
+    constexpr std::int64_t kRows = 250, kColumns = 130, kDepth = 300;
+    const PackedWeight packed = pack(*backend, uniform_floats(random, kColumns * kDepth), kColumns, kDepth);
+    GuardedMatrix in(kRows, kDepth, dtype, 6), all(kRows, kColumns, DType::kF32);
+    in.set(uniform_floats(random, kRows * kDepth));
+    backend->linear({.x = in.view(), .weight = packed, .out = all.view()});
+    for (std::int64_t first = 0; first < kRows;) {
+      const std::int64_t count = std::min<std::int64_t>(kRows - first, std::uniform_int_distribution<>(1, 40)(random));
+      GuardedMatrix part(count, kColumns, DType::kF32);
+      MatrixView rows = in.view();
+      rows.data = static_cast<std::byte*>(rows.data) + first * rows.stride * static_cast<std::int64_t>(size_of(dtype));
+      rows.rows = count;
+      backend->linear({.x = rows, .weight = packed, .out = part.view()});
+      for (std::int64_t r = 0; r < count; ++r)
+        for (std::int64_t c = 0; c < kColumns; ++c)
+          ASSERT_EQ(part.at(r, c), all.at(first + r, c)) << "row " << first + r << " in a batch of " << count;
+      first += count;
+    }
+  }
+}
+
+KVGAUGE_ON_EVERY_ISA(Linear);
+
+}  // namespace
+}  // namespace kvgauge::testing

@@ -1,0 +1,90 @@
+#include "reference/logits_stats.h"
+
+#include "ops_support.h"
+
+namespace kvgauge::testing {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+std::vector<TokenLogitStats> stats_of(Backend& backend, const GuardedMatrix& logits, const std::vector<std::int32_t>& rows,
+                                      const std::vector<std::int32_t>& chosen) {
+  std::vector<TokenLogitStats> out(rows.size());
+  backend.logits_stats({.logits = logits.view(), .rows = rows, .chosen = chosen, .out = out});
+  return out;
+}
+
+class LogitsStats : public OnEveryIsa {};
+
+TEST_P(LogitsStats, MatchesTheReference) {
+  Random random(test_seed(81));
+  const auto backend = backend_for(GetParam());
+  for (const std::int64_t vocab : {1, 2, 15, 16, 17, 33, 1000, 49'152}) {
+    for (const double spread : {0.1, 5.0, 60.0}) {
+      GuardedMatrix logits(3, vocab, DType::kF32);
+      logits.set(uniform_floats(random, static_cast<std::size_t>(3 * vocab), -spread, spread));
+      logits.set(1, vocab / 2, logits.at(1, 0));                          // a tie somewhere
+      if (vocab > 4) logits.set(2, 3, -kInfinity);
+      const std::vector<std::int32_t> rows = {2, 0, 1, 1}, chosen = {0, static_cast<std::int32_t>(vocab - 1), 0, static_cast<std::int32_t>(vocab / 3)};
+      const auto got = stats_of(*backend, logits, rows, chosen);
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        std::vector<float> row;
+        for (std::int64_t c = 0; c < vocab; ++c) row.push_back(logits.at(rows[i], c));
+        const auto want = reference_logits_stats(row, chosen[i]);
+        // z - max is rounded once, |z - max| <= 2 spread: exp off by (2 ulp + 2 spread eps), sums in double
+        const double e = (4 + 2 * spread) * kFloatEps;
+        EXPECT_NEAR(got[i].max_prob, want.max_prob, e * want.max_prob);
+        EXPECT_NEAR(got[i].max_logprob, want.max_logprob, e);
+        EXPECT_NEAR(got[i].second_prob, want.second_prob, 2 * e * want.second_prob);
+        EXPECT_NEAR(got[i].entropy, want.entropy, 2 * e * (1 + want.entropy + std::log(static_cast<double>(vocab)))) << vocab;
+        EXPECT_NEAR(got[i].chosen_logprob, want.chosen_logprob, e);
+        EXPECT_NEAR(got[i].mean_logprob, want.mean_logprob, e);
+      }
+    }
+  }
+}
+
+TEST_P(LogitsStats, EdgeCasesHaveTheValuesOfTheContract) {
+  const auto backend = backend_for(GetParam());
+  GuardedMatrix logits(6, 20, DType::kF32);
+  logits.set(std::vector<float>(120, 0.f));
+  logits.set(0, 19, std::numeric_limits<float>::quiet_NaN());
+  logits.set(1, 0, kInfinity);
+  for (int c = 0; c < 20; ++c) logits.set(2, c, -kInfinity);
+  for (int c = 1; c < 20; ++c) logits.set(3, c, -kInfinity);
+  logits.set(4, 17, 1000.f);
+  const auto got = stats_of(*backend, logits, {0, 1, 2, 3, 4, 5, 3}, {0, 0, 0, 0, 17, 3, 5});
+  for (int i = 0; i < 3; ++i) {
+    const auto& s = got[static_cast<std::size_t>(i)];
+    for (const double x : {s.max_prob, s.max_logprob, s.second_prob, s.entropy, s.chosen_logprob, s.mean_logprob}) EXPECT_TRUE(std::isnan(x)) << i;
+  }
+  EXPECT_EQ(got[3].max_prob, 1);       // one finite entry is certain
+  EXPECT_EQ(got[3].second_prob, 0);
+  EXPECT_EQ(got[3].entropy, 0);
+  EXPECT_EQ(got[3].mean_logprob, 0);   // over the one finite entry
+  EXPECT_EQ(got[4].max_prob, 1);
+  EXPECT_EQ(got[4].entropy, 0);
+  EXPECT_EQ(got[4].mean_logprob, -950);
+  EXPECT_EQ(got[5].max_prob, 0.05);
+  EXPECT_EQ(got[5].second_prob, got[5].max_prob);  // a tie
+  EXPECT_EQ(got[6].chosen_logprob, -std::numeric_limits<double>::infinity());
+}
+
+TEST(LogitsStatsBits, AreTheSameOnEveryInstructionSetAndInAnyBatch) {
+  Random random(test_seed(82));
+  GuardedMatrix logits(5, 3001, DType::kF32);
+  logits.set(uniform_floats(random, 5 * 3001, -20, 20));
+  const auto want = stats_of(*backend_for(CpuIsa::kBaseline, DType::kF32, true, 1), logits, {0, 1, 2, 3, 4}, {5, 6, 7, 8, 9});
+  for (const CpuIsa isa : supported_isas()) {
+    const auto backend = backend_for(isa, DType::kF32, true, 3);
+    const auto all = stats_of(*backend, logits, {0, 1, 2, 3, 4}, {5, 6, 7, 8, 9});
+    EXPECT_EQ(std::memcmp(all.data(), want.data(), want.size() * sizeof want[0]), 0) << name(isa);
+    const auto one = stats_of(*backend, logits, {3}, {8});
+    EXPECT_EQ(std::memcmp(&one[0], &want[3], sizeof want[3]), 0) << name(isa);
+  }
+}
+
+KVGAUGE_ON_EVERY_ISA(LogitsStats);
+
+}  // namespace
+}  // namespace kvgauge::testing

@@ -1,0 +1,68 @@
+#include "reference/rms_norm.h"
+
+#include "ops_support.h"
+
+namespace kvgauge::testing {
+namespace {
+
+class RmsNorm : public OnEveryIsa {};
+
+TEST_P(RmsNorm, MatchesTheReference) {
+  Random random(test_seed(31));
+  const auto backend = backend_for(GetParam());
+  for (const std::int64_t columns : {1, 15, 16, 17, 64, 100, 576, 4097}) {
+    for (const std::int64_t rows : {1, 3, 40}) {
+      for (const DType dtype : {DType::kF32, DType::kBF16}) {
+        for (const bool adds : {false, true}) {
+          const auto count = static_cast<std::size_t>(rows * columns);
+          const auto r = uniform_floats(random, count, -5, 5), x = uniform_floats(random, count);
+          const auto w = uniform_floats(random, static_cast<std::size_t>(columns), 0, 2);
+          GuardedMatrix residual(rows, columns, DType::kF32), added(rows, columns, DType::kF32, 9), out(rows, columns, dtype, 3);
+          residual.set(r);
+          added.set(x);
+          backend->rms_norm({.residual = residual.view(), .x = adds ? added.view() : MatrixView{}, .weight = w.data(), .eps = 1e-5f,
+                             .out = out.view()});
+          for (std::int64_t row = 0; row < rows; ++row) {
+            std::vector<double> sum;
+            for (std::int64_t c = 0; c < columns; ++c) {
+              const auto at = static_cast<std::size_t>(row * columns + c);
+              const float want = adds ? r[at] + x[at] : r[at];
+              ASSERT_EQ(residual.at(row, c), want);
+              sum.push_back(want);
+            }
+            const auto want = reference_rms_norm(sum, {w.begin(), w.end()}, 1e-5f);
+            for (std::int64_t c = 0; c < columns; ++c) {
+              // the sum: columns/16 chained steps, a tree of 4 and 15 at most behind it; halved by the root; 5 more roundings
+              const double relative = (0.5 * (static_cast<double>(columns) / 16 + 20) + 5) * kFloatEps + (dtype == DType::kBF16 ? kBf16Eps : 0);
+              ASSERT_NEAR(out.at(row, c), want[static_cast<std::size_t>(c)], relative * std::abs(want[static_cast<std::size_t>(c)]))
+                  << columns << " columns, row " << row << ", column " << c;
+            }
+          }
+          EXPECT_TRUE(residual.intact() && added.intact() && out.intact());
+        }
+      }
+    }
+  }
+}
+
+TEST_P(RmsNorm, ARowHasTheSameBitsAloneAndTheSumCanBeAskedForAlone) {
+  Random random(test_seed(32));
+  const auto backend = backend_for(GetParam());
+  GuardedMatrix all(50, 600, DType::kF32), out(50, 600, DType::kF32), one(1, 600, DType::kF32);
+  all.set(uniform_floats(random, 50 * 600));
+  const std::vector<float> w(600, 1.f);
+  backend->rms_norm({.residual = all.view(), .x = {}, .weight = w.data(), .out = out.view()});
+  MatrixView row = all.view();
+  row.data = static_cast<float*>(row.data) + 7 * row.stride;
+  row.rows = 1;
+  backend->rms_norm({.residual = row, .x = {}, .weight = w.data(), .out = one.view()});
+  for (int c = 0; c < 600; ++c) ASSERT_EQ(one.at(0, c), out.at(7, c));
+  const auto before = all.values();
+  backend->rms_norm({.residual = all.view(), .x = out.view(), .out = {}});
+  for (std::int64_t i = 0; i < 50 * 600; ++i) ASSERT_EQ(all.at(i / 600, i % 600), before[static_cast<std::size_t>(i)] + out.at(i / 600, i % 600));
+}
+
+KVGAUGE_ON_EVERY_ISA(RmsNorm);
+
+}  // namespace
+}  // namespace kvgauge::testing
