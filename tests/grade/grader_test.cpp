@@ -5,6 +5,7 @@
 #include <sstream>
 #include <vector>
 
+#include "core/cat.h"
 #include "core/json.h"
 #include "grade/released_grader.h"
 #include "kvgauge/error.h"
@@ -50,7 +51,7 @@ TEST(GraderCases, ReleasedOutcomesAreReproduced) {
     const Grade g = grade(Dataset::kGsm8k, c["prediction"].get<std::string>(), c["gold"].get<std::string>());
     EXPECT_EQ(g.paper_correct, released["equal"].get<bool>()) << c.dump();
   }
-  EXPECT_GE(compared, 22);
+  EXPECT_EQ(compared, 84);
 }
 
 TEST(GraderCases, EveryGsm8kGoldGradesItselfInThreePhrasings) {
@@ -70,6 +71,24 @@ TEST(GraderCases, EveryGsm8kGoldGradesItselfInThreePhrasings) {
     EXPECT_FALSE(grade(Dataset::kGsm8k, "The answer is " + number + "1", answer).correct) << number;
   }
   EXPECT_EQ(rows, 1319);
+}
+
+// The embedded model's recorded answers, right and wrong ones, thinking off and on.
+TEST(GraderCases, RecordedAnswersOfTheEmbeddedModelAreJudgedAsRecorded) {
+  int right = 0, rows = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(testing::repo_path("tests/golden/tiny-reasoner"))) {
+    if (entry.path().filename().string().rfind("golden_", 0) != 0) continue;
+    const Json c = parse_json(testing::read_file(entry.path()), entry.path().filename().string());
+    for (const Dataset dataset : {Dataset::kExact, Dataset::kGsm8k}) {
+      const Grade g = grade(dataset, c["greedy_text"].get<std::string>(), cat("#### ", c["gold"].dump()));
+      EXPECT_EQ(g.correct, c["correct"].get<bool>()) << entry.path().filename();
+      EXPECT_EQ(g.predicted.value_or("null"), c["predicted"].dump()) << entry.path().filename();
+      right += g.correct;
+      ++rows;
+    }
+  }
+  EXPECT_EQ(rows, 48);
+  EXPECT_GT(right, 0);
 }
 
 bool correct(std::string_view response, std::string_view gold) { return grade(Dataset::kGsm8k, response, gold).correct; }
