@@ -62,8 +62,8 @@ class CpuBackend final : public Backend {
   }
   /// The same with units dealt one at a time, for units of unequal cost.
   template <class Work>
-  void parallel_dynamic(std::int64_t units, const Work& work) {
-    if (threads_ == 1 || units == 1) {
+  void parallel_dynamic(std::int64_t units, bool tiny, const Work& work) {
+    if (threads_ == 1 || units == 1 || tiny) {
       for (std::int64_t unit = 0; unit < units; ++unit) work(unit, 0);
       return;
     }

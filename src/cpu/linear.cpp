@@ -75,7 +75,8 @@ void CpuBackend::linear(const LinearArgs& args) {
   const std::int64_t element = static_cast<std::int64_t>(size_of(x.dtype));
 
   // A thread takes a run of half panels (in weight order), whole panels where it can, for all row blocks in turn.
-  const std::int64_t threads = std::min<std::int64_t>(threads_, column_units);
+  const bool tiny = x.rows * matrix.rows * matrix.columns < 65'536;  // less work than waking the others
+  const std::int64_t threads = tiny ? 1 : std::min<std::int64_t>(threads_, column_units);
   parallel(threads, false, [&](std::int64_t thread, int) {
     const std::int64_t begin = column_units * thread / threads, end = column_units * (thread + 1) / threads;
     for (std::int64_t unit = begin; unit < end;) {

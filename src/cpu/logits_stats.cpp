@@ -43,7 +43,7 @@ void CpuBackend::logits_stats(const LogitsStatsArgs& args) {
     KVGAUGE_CHECK(args.rows[i] >= 0 && args.rows[i] < args.logits.rows && args.chosen[i] >= 0 && args.chosen[i] < vocab, "row ",
                   args.rows[i], " of ", args.logits.rows, ", token ", args.chosen[i], " of ", vocab);
   }
-  parallel(static_cast<std::int64_t>(args.rows.size()), false, [&](std::int64_t i, int) {
+  parallel(static_cast<std::int64_t>(args.rows.size()), std::ssize(args.rows) * args.logits.columns < 8'192, [&](std::int64_t i, int) {
     const auto at = static_cast<std::size_t>(i);
     const float* z = static_cast<const float*>(args.logits.data) + args.rows[at] * args.logits.stride;
     RowStats row;

@@ -160,12 +160,14 @@ void CpuBackend::paged_attention(const PagedAttentionArgs& args) {
   auto* scratch_of = attention_scratch_.as<ThreadScratch>();
   const AttentionPlan plan(args);
 
-  std::int64_t blocks = 0;
+  std::int64_t blocks = 0, work = 0;
   for (const SequenceSlice& slice : args.sequences) {
     KVGAUGE_CHECK(slice.rows > 0 && slice.first_row >= 0 && slice.first_row + slice.rows <= std::min(args.q.rows, args.out.rows),
                   "slice of rows ", slice.first_row, "+", slice.rows, " of ", args.q.rows);
     blocks += plan.blocks_of(slice);
+    work += slice.rows * (slice.first_position + slice.rows) * args.heads * pages.head_dim;
   }
+  const bool tiny = work < 65'536;  // products; less work than waking other threads
   const auto block_at = [&](std::int64_t number) {
     for (const SequenceSlice& slice : args.sequences) {
       const std::int64_t count = plan.blocks_of(slice);
@@ -176,8 +178,8 @@ void CpuBackend::paged_attention(const PagedAttentionArgs& args) {
     return QueryBlock{};
   };
 
-  if (blocks >= 4 * threads_ || threads_ == 1) {  // enough blocks for all threads: each walks its splits in order
-    parallel_dynamic(blocks, [&](std::int64_t number, int thread) {
+  if (tiny || threads_ == 1 || blocks >= 4 * threads_) {  // enough blocks for all threads: each walks its splits in order
+    parallel_dynamic(blocks, tiny, [&](std::int64_t number, int thread) {
       ThreadScratch& scratch = scratch_of[thread];
       const QueryBlock block = block_at(blocks - 1 - number);  // the later rows of a prompt see more: begin with them
       const State running = state_at(scratch.running), part = state_at(scratch.split);
@@ -199,7 +201,7 @@ void CpuBackend::paged_attention(const PagedAttentionArgs& args) {
     float* partials = attention_partials_.as<float>();
     for (std::int64_t first = 0; first < block.splits; first += attention_slots()) {
       const std::int64_t count = std::min(attention_slots(), block.splits - first);
-      parallel_dynamic(count, [&](std::int64_t i, int thread) {
+      parallel_dynamic(count, false, [&](std::int64_t i, int thread) {
         ThreadScratch& scratch = scratch_of[thread];
         plan.gather(block, scratch.q);
         plan.limits(block, first + i, scratch.limits);

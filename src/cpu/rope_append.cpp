@@ -112,7 +112,7 @@ void CpuBackend::rope_append(const RopeAppendArgs& args) {
     }
   };
   if (args.sequences.size() > 1) {
-    parallel_dynamic(static_cast<std::int64_t>(args.sequences.size()), [&](std::int64_t s, int) {
+    parallel_dynamic(static_cast<std::int64_t>(args.sequences.size()), args.qkv.rows * args.qkv.columns < 8'192, [&](std::int64_t s, int) {
       const SequenceSlice& slice = args.sequences[static_cast<std::size_t>(s)];
       for (std::int64_t i = 0; i < slice.rows; ++i) append(slice, i);
     });

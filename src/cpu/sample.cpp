@@ -130,7 +130,7 @@ void CpuBackend::sample(const SampleArgs& args) {
   for (const SampleRequest& request : args.requests)
     KVGAUGE_CHECK(request.row >= 0 && request.row < args.logits.rows, "row ", request.row, " of ", args.logits.rows);
   reserve_sampling(vocab);
-  parallel(static_cast<std::int64_t>(args.requests.size()), false, [&](std::int64_t i, int thread) {
+  parallel(static_cast<std::int64_t>(args.requests.size()), std::ssize(args.requests) * args.logits.columns < 16'384, [&](std::int64_t i, int thread) {
     const SampleRequest& request = args.requests[static_cast<std::size_t>(i)];
     const float* z = static_cast<const float*>(args.logits.data) + request.row * args.logits.stride;
     args.out[static_cast<std::size_t>(i)] =
