@@ -205,25 +205,31 @@ std::string token_text(const TokenizerSpec& spec, std::optional<std::int32_t> id
 
 }  // namespace
 
-OpenedFiles open_gguf_file(const std::filesystem::path& path) {
+OpenedFiles read_gguf_model(std::span<const std::byte> file, const std::string& where) {
   OpenedFiles opened;
-  opened.where = path.string();
+  opened.where = where;
   opened.naming = Naming::kGguf;
-  opened.files.emplace_back(path);
-  GgufContents contents = parse_gguf(opened.files[0].bytes(), opened.where);
+  GgufContents contents = parse_gguf(file, where);
   const GgufMetadata& metadata = contents.metadata;
   opened.tensors = std::move(contents.tensors);
   opened.file_of.assign(opened.tensors.size(), 0);
   opened.config = read_config(opened, metadata);
-  if (opened.config.name.empty()) opened.config.name = path.stem().string();
   opened.interleaved_heads = opened.config.architecture == Architecture::kLlama;
   opened.tokenizer = read_tokenizer(metadata);
-  check_tokenizer(opened.tokenizer, opened.config, opened.where);
+  check_tokenizer(opened.tokenizer, opened.config, where);
   opened.generation = read_generation(opened.tokenizer, metadata);
   opened.bos_token = token_text(opened.tokenizer, opened.generation.bos);
   opened.eos_token = token_text(opened.tokenizer, find_token_id(metadata, "eos_token_id", opened.tokenizer.tokens.size()));
   if (const auto text = metadata.find_string("tokenizer.chat_template")) opened.chat_template = std::string(*text);
-  opened.chat_template_where = opened.where;
+  opened.chat_template_where = where;
+  return opened;
+}
+
+OpenedFiles open_gguf_file(const std::filesystem::path& path) {
+  MappedFile file(path);
+  OpenedFiles opened = read_gguf_model(file.bytes(), path.string());
+  if (opened.config.name.empty()) opened.config.name = path.stem().string();
+  opened.files.push_back(std::move(file));
   return opened;
 }
 

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct OpenedFiles {
 /// @throws InputError, FormatError, ConfigError
 OpenedFiles open_hugging_face_folder(const std::filesystem::path& folder);
 OpenedFiles open_gguf_file(const std::filesystem::path& path);
+/// The same from bytes that are mapped already; `files` stays empty.
+OpenedFiles read_gguf_model(std::span<const std::byte> file, const std::string& where);
 
 /// Id of the token with exactly this text, if the tokenizer has one.
 std::optional<std::int32_t> find_token(const TokenizerSpec& spec, std::string_view text);
