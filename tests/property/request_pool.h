@@ -33,8 +33,8 @@ inline std::vector<Request> request_pool(std::uint64_t seed, std::size_t count, 
     if (below(3) == 0) {
       request.response = tokens(1 + below(50));
     } else {
-      request.stop.max_tokens = 1 + below(50);
-      request.stop.ignore_eos = below(2) == 0;
+      request.stop.max_tokens = 1 + below(90);  // several pages: growth beyond what admission foresees preempts others
+      request.stop.ignore_eos = below(4) != 0;
       if (below(2) == 0) request.sampling = {.temperature = 0.8, .top_p = 0.95, .min_p = below(2) == 0 ? 0.02 : 0.0, .top_k = below(2) * 40, .seed = random()};
       request.samples = below(3) == 0 ? 1 + below(3) : 1;
     }
