@@ -57,7 +57,8 @@ function(kvgauge_bench name)
   target_link_libraries(${name}_bench PRIVATE kvgauge_options ${A_LINK})
 endfunction()
 
-# kvgauge_fuzz(name SOURCES ... LINK ...): a libFuzzer target; only with KVGAUGE_FUZZ=ON and clang
+# kvgauge_fuzz(name SOURCES ... LINK ...): a libFuzzer target; only with KVGAUGE_FUZZ=ON and clang. A short run from the seed corpus
+# tests/fuzz/corpus/<name> is a test with the label `fuzz`; run the program itself for longer.
 function(kvgauge_fuzz name)
   cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
   if(NOT KVGAUGE_FUZZ)
@@ -67,6 +68,10 @@ function(kvgauge_fuzz name)
   target_compile_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
   target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
   target_link_libraries(${name}_fuzz PRIVATE kvgauge_options ${A_LINK})
+  set(found ${CMAKE_CURRENT_BINARY_DIR}/found/${name})
+  file(MAKE_DIRECTORY ${found})
+  add_test(NAME fuzz/${name} COMMAND ${name}_fuzz -seed=1 -max_total_time=15 -timeout=10 -rss_limit_mb=2048 ${found} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()
 
 message(STATUS "GPU back end: OFF (this version has the CPU back end only)")
