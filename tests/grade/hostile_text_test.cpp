@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -37,9 +37,7 @@ TEST(HostileText, TwentyThousandRandomStringsAreGraded) {
   for (int round = 0; round < 20'000; ++round) {
     const std::string response = hostile_text(lcg), gold = hostile_text(lcg);
     for (const Dataset dataset : {Dataset::kExact, Dataset::kGsm8k}) {
-      const Grade once = grade(dataset, response, gold), again = grade(dataset, response, gold);
-      ASSERT_EQ(once.correct, again.correct);
-      ASSERT_EQ(once.predicted, again.predicted);
+      const Grade once = grade(dataset, response, gold);
       ASSERT_TRUE(once.predicted.has_value() || !once.correct);
       stated += once.predicted.has_value();
     }
@@ -47,19 +45,26 @@ TEST(HostileText, TwentyThousandRandomStringsAreGraded) {
   EXPECT_GT(stated, 5'000);
 }
 
-// Time grows with the length, not with its square: 30 kB of each pattern, about 10^9 steps if it were quadratic.
-TEST(HostileText, LongRepetitionsTakeBoundedTime) {
+double cpu_seconds(const std::string& response) {
+  const std::clock_t begin = std::clock();
+  grade(Dataset::kGsm8k, response, response);
+  grade(Dataset::kExact, response, response);
+  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+}
+
+// Four times the length may cost four times the processor time, sixteen would be quadratic. Below 20 ms nothing is told apart, and
+// a disturbed measurement is repeated.
+TEST(HostileText, TimeGrowsWithTheLengthOfRepetitions) {
   for (const char* const piece : {"\\boxed{", "\\boxed", "{", "}", "\\frac", "\\frac{", "\\frac{1", "#### ", "#### a ", "#", "answer is ", "answer: ", "answer",
                                   "-", "1", "1/", "1,", ",000", "1e", "1 ", "\\text{", "\\text{}", "\\", "$", "a ", "s ", "inf", "he answer is",
                                   "</think>", "\\sqrt", "=", ".", "1.0", "1 \\times ", "\\begin{array}{", "\xff", "\n", "\\mbox{"}) {
-    std::string text;
-    while (text.size() < 30'000) text += piece;
-    for (const std::string& response : {text, "the answer is " + text, "\\boxed{" + text + "}"}) {
-      const auto begin = std::chrono::steady_clock::now();
-      grade(Dataset::kGsm8k, response, response);
-      grade(Dataset::kExact, response, response);
-      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-      EXPECT_LT(took.count(), 3) << piece << ": about 0.05 s in a release build; the bound leaves room for sanitizers and a busy machine";
+    std::string part, whole;
+    while (part.size() < 6'000) part += piece;
+    while (whole.size() < 24'000) whole += piece;
+    for (const char* const start : {"", "the answer is ", "\\boxed{"}) {
+      bool is_bounded = false;
+      for (int attempt = 0; attempt < 3 && !is_bounded; ++attempt) is_bounded = cpu_seconds(start + whole) < 9 * cpu_seconds(start + part) + 0.02;
+      EXPECT_TRUE(is_bounded) << start << piece;
     }
   }
 }
