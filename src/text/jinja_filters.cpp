@@ -17,16 +17,17 @@ bool flag(const std::optional<Value>& slot, bool fallback) { return slot ? truth
 
 Value iterator(Heap& heap, std::vector<Value> items) { return heap.list(std::move(items), Sequence::Flavor::kIterator); }
 
-// "a.b.0" as the attribute argument of filters: each part an item of the one before.
-Value follow(Heap& heap, Value value, const Value& path) {
-  if (!path.is<std::string_view>()) return get_item(heap, value, path);
+// "a.b.0" as the attribute argument of filters: each part an item of the one before; `missing` stands in for an undefined one.
+Value follow(Heap& heap, Value value, const Value& path, const std::optional<Value>& missing = std::nullopt) {
+  const auto or_missing = [&](const Value& found) { return found.is<Undefined>() && is_given(missing) ? *missing : found; };
+  if (!path.is<std::string_view>()) return or_missing(get_item(heap, value, path));
   for (std::string_view rest = *path.get<std::string_view>();;) {
     const std::size_t dot = rest.find('.');
     const std::string_view part = rest.substr(0, dot);
     std::int64_t index = 0;
     const auto parsed = std::from_chars(part.data(), part.data() + part.size(), index);
-    if (!part.empty() && parsed.ec == std::errc() && parsed.ptr == part.data() + part.size()) value = get_item(heap, value, index);
-    else value = get_item(heap, value, part);
+    if (!part.empty() && parsed.ec == std::errc() && parsed.ptr == part.data() + part.size()) value = or_missing(get_item(heap, value, index));
+    else value = or_missing(get_item(heap, value, part));
     if (dot == std::string_view::npos) return value;
     rest.remove_prefix(dot + 1);
   }
@@ -194,6 +195,19 @@ Value absolute(Heap& heap, const Value& subject, const Slots&) {
   return *number < 0 ? -*number : *number;
 }
 
+// An integer stays one; to tens and more it goes to the nearest, ties to the even multiple.
+Value round_integer(Heap& heap, std::int64_t value, std::int64_t precision) {
+  if (precision >= 0) return value;
+  if (precision < -18) return std::int64_t{0};
+  std::int64_t unit = 1;
+  for (; precision < 0; ++precision) unit *= 10;
+  const std::int64_t half = unit / 2, rest = value % unit, low = value / unit;
+  const bool up = std::abs(rest) > half || (std::abs(rest) == half && low % 2 != 0);
+  std::int64_t rounded = 0;
+  if (__builtin_mul_overflow(low + (!up ? 0 : value < 0 ? -1 : 1), unit, &rounded)) heap.fail("round found ", value, ", a smaller number was needed");
+  return rounded;
+}
+
 Value round(Heap& heap, const Value& subject, const Slots& slots) {
   require_defined(heap, subject);
   if (!is_number(subject)) heap.fail("round found a ", type_name(subject), ", a number was needed");
@@ -206,6 +220,8 @@ Value round(Heap& heap, const Value& subject, const Slots& slots) {
     return (method == "ceil" ? std::ceil(value * scale) : std::floor(value * scale)) / scale;
   }
   if (method != "common") heap.fail("round was given the method '", method, "', common, ceil or floor was needed");
+  std::int64_t storage = 0;
+  if (const std::int64_t* const whole = as_int(subject, storage)) return round_integer(heap, *whole, precision);
   if (!std::isfinite(value)) return value;
   if (precision < 0) {
     const double scale = std::pow(10.0, static_cast<double>(-precision));
@@ -341,7 +357,7 @@ Value fallback(Heap&, const Value& subject, const Slots& slots) {
   return !use ? subject : slots[0] ? *slots[0] : Value(std::string_view());
 }
 
-// ---- filters that call filters and tests ----
+// ---- filters that call filters and tests; None, 0 and the like count as empty ----
 
 Arguments rest_of(const Arguments& arguments, std::size_t from) {
   Arguments rest;
@@ -352,13 +368,11 @@ Arguments rest_of(const Arguments& arguments, std::size_t from) {
 
 Value map(Heap& heap, const Value& subject, const Arguments& arguments) {
   std::vector<Value> out;
+  if (!truth(subject)) return iterator(heap, {});
   const std::vector<Value> items = iterate(heap, subject);
   if (arguments.positional.empty()) {
     const Slots slots = bind(heap, "map", "attribute,default", 1, arguments);
-    for (const Value& item : items) {
-      const Value value = follow(heap, item, *slots[0]);
-      out.push_back(value.is<Undefined>() && slots[1] ? *slots[1] : value);
-    }
+    for (const Value& item : items) out.push_back(follow(heap, item, *slots[0], slots[1]));
     return iterator(heap, std::move(out));
   }
   const std::string_view name = string_argument(heap, "map", arguments.positional[0]);
@@ -372,6 +386,7 @@ Value map(Heap& heap, const Value& subject, const Arguments& arguments) {
 template <bool kKeep, bool kByAttribute>
 Value select(Heap& heap, const Value& subject, const Arguments& arguments) {
   constexpr std::size_t kTestAt = kByAttribute ? 1 : 0;
+  if (!truth(subject)) return iterator(heap, {});
   if (kByAttribute && arguments.positional.empty()) heap.fail("selectattr was not given an attribute, which was needed");
   const Test* test = nullptr;
   if (arguments.positional.size() > kTestAt) {

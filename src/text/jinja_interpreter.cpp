@@ -395,8 +395,12 @@ class Interpreter {
     const Value iterable = evaluate(*stmt.value);
     heap_.position = stmt.value->position;
     std::vector<Value> items = iterate(heap_, iterable);
+    const std::size_t charged = items.size() * sizeof(Value);
     if (stmt.condition) items = select(stmt, items);
-    if (items.empty()) return run_in(heap_.scope(scope_), stmt.otherwise);
+    if (items.empty()) {
+      heap_.release(charged);
+      return run_in(heap_.scope(scope_), stmt.otherwise);
+    }
     Scope* const outer = scope_;
     Loop* const loop = heap_.loop();
     loop->items = &items;
@@ -406,6 +410,7 @@ class Interpreter {
       assign(*stmt.target, items[loop->index]);
       if (run(stmt.body) == Flow::kBreak) break;
     }
+    heap_.release(charged);
     loop->items = nullptr;  // a loop kept in a namespace outlives its items
     scope_ = outer;
     return Flow::kNext;

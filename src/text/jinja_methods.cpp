@@ -97,12 +97,12 @@ Value replace_text(Heap& heap, const Value& self, const Slots& slots) {
                                int_argument(heap, "replace", slots[2], -1)));
 }
 
-// split() without a separator: runs of white space, none at the ends.
+// split() without a separator: runs of white space, none at the ends; what the limit leaves whole keeps its far end.
 std::vector<Value> split_words(std::string_view text, std::int64_t limit) {
   std::vector<Value> parts;
   for (text = strip_left(text); !text.empty(); text = strip_left(text)) {
     if (limit >= 0 && static_cast<std::int64_t>(parts.size()) == limit) {
-      parts.push_back(strip_right(text));
+      parts.push_back(text);
       break;
     }
     std::size_t end = 0;
@@ -123,7 +123,7 @@ std::vector<Value> split_words_from_end(std::string_view text, std::int64_t limi
   const std::size_t kept = words.size() - static_cast<std::size_t>(limit);
   const std::string_view last = text_of(words[kept - 1]);
   std::vector<Value> parts;
-  parts.push_back(strip_left(text.substr(0, static_cast<std::size_t>(last.data() - text.data()) + last.size())));
+  parts.push_back(text.substr(0, static_cast<std::size_t>(last.data() - text.data()) + last.size()));
   parts.insert(parts.end(), words.begin() + static_cast<std::ptrdiff_t>(kept), words.end());
   return parts;
 }

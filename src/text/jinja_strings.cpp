@@ -209,7 +209,7 @@ void append_json_string(std::string& out, std::string_view text, bool ensure_asc
     else if (c.value == '\t') out += "\\t";
     else if (c.value == '\b') out += "\\b";
     else if (c.value == '\f') out += "\\f";
-    else if (c.value < 0x20 || (ensure_ascii && c.value >= 0x7F && c.value < 0x10000 && c.value != 0x7F)) append_hex(out += "\\u", c.value, 4);
+    else if (c.value < 0x20 || (ensure_ascii && c.value >= 0x7F && c.value < 0x10000)) append_hex(out += "\\u", c.value, 4);
     else if (ensure_ascii && c.value >= 0x10000) {
       append_hex(out += "\\u", 0xD800 + ((c.value - 0x10000) >> 10), 4);
       append_hex(out += "\\u", 0xDC00 + ((c.value - 0x10000) & 0x3FF), 4);

@@ -251,6 +251,11 @@ bool contains(Heap& heap, const Value& container, const Value& item) {
     return text->find(*part) != std::string_view::npos;
   }
   if (const auto* const dict = container.get<Dict*>()) return find(heap, **dict, item) != nullptr;
+  if (const auto* const sequence = container.get<Sequence*>(); sequence && (*sequence)->flavor != Sequence::Flavor::kIterator) {
+    for (const Value& one : (*sequence)->items)
+      if (equal(heap, one, item)) return true;
+    return false;
+  }
   for (const Value& one : iterate(heap, container))
     if (equal(heap, one, item)) return true;
   return false;

@@ -129,6 +129,7 @@ class Heap {
     if (steps_ > limits_.steps) out_of_steps();
   }
   void charge(std::size_t bytes);  ///< counts memory about to be used
+  void release(std::size_t bytes) { bytes_ -= bytes; }  ///< of what was charged and is gone
 
   std::string_view keep(std::string text);
   Value list(std::vector<Value> items, Sequence::Flavor flavor = Sequence::Flavor::kList);
