@@ -77,7 +77,10 @@ struct Kernels {
 
   void (*row_extremes)(const float* z, std::int64_t count, RowStats& stats);  ///< maximum, second, usable
   void (*row_stats)(const float* z, std::int64_t count, RowStats& stats);     ///< everything
-  void (*row_weights)(const float* z, std::int64_t count, float scale, float maximum, float* weights);  ///< exp((z-max)*scale)
+  /// weights = exp((z - maximum) * scale); returns their sum
+  double (*row_weights)(const float* z, std::int64_t count, float scale, float maximum, float* weights);
+  /// Appends to ids the indices of weights in [from, below), ascending; returns how many.
+  std::int64_t (*indices_between)(const float* weights, std::int64_t count, float from, float below, std::int32_t* ids);
 
   /// sums[i] += values of row i, `count` elements each: a layer's part of e_t
   void (*add_row_f32)(const float* row, float* sums, std::int64_t count);

@@ -79,12 +79,17 @@ class AttentionPlan {
               ThreadScratch& scratch) const {
     const PagedKvView& pages = args_.pages;
     const int tokens = scratch.limits[block.count - 1];
-    for (int t = 0; t < tokens; ++t) {
+    const std::int64_t row_bytes = pages.token_stride * static_cast<std::int64_t>(size_of(pages.dtype));
+    for (int t = 0; t < tokens;) {  // page by page: a division for each token would cost as much as its attention
       const std::int64_t position = split * kSplitTokens + t;
       const std::int64_t page = block.slice->blocks[position / pages.page_tokens];
       const int slot = static_cast<int>(position % pages.page_tokens);
-      scratch.k_rows[t] = pages.k(args_.layer, page, block.kv_head, slot);
-      scratch.v_rows[t] = pages.v(args_.layer, page, block.kv_head, slot);
+      const std::byte* k = pages.k(args_.layer, page, block.kv_head, slot);
+      const std::byte* v = pages.v(args_.layer, page, block.kv_head, slot);
+      for (const int end = std::min(tokens, t + pages.page_tokens - slot); t < end; ++t, k += row_bytes, v += row_bytes) {
+        scratch.k_rows[t] = k;
+        scratch.v_rows[t] = v;
+      }
     }
     kernels.attend_split({.q = q,
                           .queries = block.count,

@@ -19,8 +19,8 @@ constexpr std::size_t scratch_bytes(std::int64_t vocab) {
 /// Candidates are gathered in rounds of falling weight: most draws end among a few tokens of a large vocabulary.
 class Ranking {
  public:
-  Ranking(const float* z, const float* weights, std::int64_t vocab, std::int32_t* ids)
-      : z_(z), weights_(weights), vocab_(vocab), ids_(ids) {}
+  Ranking(const Kernels& kernels, const float* z, const float* weights, std::int64_t vocab, std::int32_t* ids)
+      : kernels_(kernels), z_(z), weights_(weights), vocab_(vocab), ids_(ids) {}
 
   /// Token number `rank`; -1 behind the last token of nonzero weight.
   std::int32_t at(std::int64_t rank) {
@@ -50,13 +50,9 @@ class Ranking {
     while (round_ < kRounds) {
       const float above = round_ == 0 ? std::numeric_limits<float>::infinity() : kThresholds[round_ - 1];
       const float from = kThresholds[round_++];
-      const std::int64_t before_count = gathered_;
-      for (std::int64_t id = 0; id < vocab_; ++id) {
-        ids_[gathered_] = static_cast<std::int32_t>(id);
-        gathered_ += static_cast<std::int64_t>(weights_[id] >= from) & static_cast<std::int64_t>(weights_[id] < above);
-        if (gathered_ == vocab_) break;
-      }
-      if (gathered_ > before_count) return true;
+      const std::int64_t found = kernels_.indices_between(weights_, vocab_, from, above, ids_ + gathered_);
+      gathered_ += found;
+      if (found > 0) return true;
     }
     return false;
   }
@@ -64,6 +60,7 @@ class Ranking {
   static constexpr int kRounds = 4;
   static constexpr float kThresholds[kRounds] = {0.02f, 1e-4f, 1e-8f, std::numeric_limits<float>::min()};
 
+  const Kernels& kernels_;
   const float* z_;
   const float* weights_;
   const std::int64_t vocab_;
@@ -87,14 +84,12 @@ std::int32_t CpuBackend::sample_row(const float* z, std::int64_t vocab, const Sa
   if (!(request.temperature > 0)) return static_cast<std::int32_t>(std::find(z, z + vocab, row.maximum) - z);
 
   auto* weights = reinterpret_cast<float*>(scratch);
-  kernels_.row_weights(z, vocab, 1.f / request.temperature, row.maximum, weights);
-  Ranking ranking(z, weights, vocab, reinterpret_cast<std::int32_t*>(weights + vocab));
+  const double all_weight = kernels_.row_weights(z, vocab, 1.f / request.temperature, row.maximum, weights);
+  Ranking ranking(kernels_, z, weights, vocab, reinterpret_cast<std::int32_t*>(weights + vocab));
 
   const std::int64_t k = request.top_k > 0 ? std::min<std::int64_t>(request.top_k, vocab) : vocab;
-  double kept_weight = 0;  // of the k largest
-  if (k == vocab) {
-    for (std::int64_t id = 0; id < vocab; ++id) kept_weight += static_cast<double>(weights[id]);
-  } else {
+  double kept_weight = k == vocab ? all_weight : 0;  // of the k largest
+  if (k < vocab) {
     for (std::int64_t rank = 0; rank < k && ranking.at(rank) >= 0; ++rank) kept_weight += static_cast<double>(weights[ranking.at(rank)]);
   }
   std::int64_t kept = k;

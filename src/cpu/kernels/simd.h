@@ -63,7 +63,10 @@ KVGAUGE_INLINE Words load_halves(const void* p) {
 KVGAUGE_INLINE void store_halves(void* p, Words v) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16((__m512i)v));
 }
+/// Bit i is set where lane i is (all ones).
+KVGAUGE_INLINE std::uint32_t lane_mask(Ints lanes) { return _mm512_movepi32_mask((__m512i)lanes); }
 #elif defined(__AVX2__)
+KVGAUGE_INLINE std::uint32_t lane_mask(Ints lanes) { return static_cast<std::uint32_t>(_mm256_movemask_ps((__m256)lanes)); }
 KVGAUGE_INLINE Floats broadcast(float x) { return (Floats)_mm256_set1_ps(x); }
 KVGAUGE_INLINE Words broadcast_word(std::uint32_t x) { return (Words)_mm256_set1_epi32(static_cast<int>(x)); }
 KVGAUGE_INLINE Floats larger(Floats a, Floats b) { return (Floats)_mm256_max_ps((__m256)a, (__m256)b); }
@@ -83,6 +86,7 @@ KVGAUGE_INLINE void store_halves(void* p, Words v) {
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
 }
 #else
+KVGAUGE_INLINE std::uint32_t lane_mask(Ints lanes) { return static_cast<std::uint32_t>(_mm_movemask_ps((__m128)lanes)); }
 KVGAUGE_INLINE Floats broadcast(float x) { return (Floats)_mm_set1_ps(x); }
 KVGAUGE_INLINE Words broadcast_word(std::uint32_t x) { return (Words)_mm_set1_epi32(static_cast<int>(x)); }
 KVGAUGE_INLINE Floats larger(Floats a, Floats b) { return (Floats)_mm_max_ps((__m128)a, (__m128)b); }

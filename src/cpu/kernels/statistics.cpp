@@ -121,12 +121,14 @@ void row_stats(const float* z, std::int64_t count, RowStats& stats) {
   stats.sum_exp_z = total(sum_exp_z);
 }
 
-void row_weights(const float* z, std::int64_t count, float scale, float maximum, float* weights) {
+double row_weights(const float* z, std::int64_t count, float scale, float maximum, float* weights) {
+  DoubleSums sum = {};
   for (std::int64_t i = 0; i < count; i += 16) {
     Floats values[kParts];
     load_16(z, i, count, values);
     for (int part = 0; part < kParts; ++part) {
       const Floats w = exp_of_nonpositive<false>((values[part] - maximum) * scale);
+      add(sum, part, w);
       const std::int64_t at = i + part * kLanes;
       if (at + kLanes <= count) {
         store(weights + at, w);
@@ -135,6 +137,21 @@ void row_weights(const float* z, std::int64_t count, float scale, float maximum,
       }
     }
   }
+  return total(sum);
+}
+
+std::int64_t indices_between(const float* weights, std::int64_t count, float from, float below, std::int32_t* ids) {
+  std::int64_t found = 0;
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    const Floats w = i + kLanes <= count ? load(weights + i) : load_some(weights + i, count - i);
+    std::uint32_t hits = lane_mask((Ints)(w >= from) & (Ints)(w < below));
+    while (hits != 0) {
+      const int lane = __builtin_ctz(hits);
+      hits &= hits - 1;
+      if (i + lane < count) ids[found++] = static_cast<std::int32_t>(i + lane);
+    }
+  }
+  return found;
 }
 
 TrajectoryDistances distances(const float* a, const float* b, std::int64_t count) {

@@ -18,6 +18,7 @@ const Kernels kKernels = {
     .row_extremes = row_extremes,
     .row_stats = row_stats,
     .row_weights = row_weights,
+    .indices_between = indices_between,
     .add_row_f32 = add_row_f32,
     .add_row_bf16 = add_row_bf16,
     .scale_row = scale_row,

@@ -17,7 +17,8 @@ void merge_split(float* maximum, float* sum, float* weighted, const float* split
                  const float* split_weighted, const std::int32_t* limits, int queries, int head_dim);
 void row_extremes(const float* z, std::int64_t count, RowStats& stats);
 void row_stats(const float* z, std::int64_t count, RowStats& stats);
-void row_weights(const float* z, std::int64_t count, float scale, float maximum, float* weights);
+std::int64_t indices_between(const float* weights, std::int64_t count, float from, float below, std::int32_t* ids);
+double row_weights(const float* z, std::int64_t count, float scale, float maximum, float* weights);
 void add_row_f32(const float* row, float* sums, std::int64_t count);
 void add_row_bf16(const std::uint16_t* row, float* sums, std::int64_t count);
 void scale_row(float* values, float factor, std::int64_t count);
