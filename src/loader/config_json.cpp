@@ -158,6 +158,8 @@ TokenizerConfig parse_tokenizer_config_json(std::string_view text, std::string_v
   config.chat_template = default_template(json, where);
   config.bos_token = token_text(json, "bos_token", where);
   config.eos_token = token_text(json, "eos_token", where);
+  config.add_bos = find_bool(json, "add_bos_token", where);
+  config.add_eos = find_bool(json, "add_eos_token", where);
   return config;
 }
 

@@ -18,6 +18,8 @@ GenerationDefaults parse_generation_json(std::string_view text, std::string_view
 struct TokenizerConfig {
   std::optional<std::string> chat_template;  ///< the string, or the one named "default" of a list
   std::string bos_token, eos_token;          ///< empty if absent or null
+  /// `add_bos_token`, `add_eos_token`: if either is given, the two replace what tokenizer.json's post-processor adds.
+  std::optional<bool> add_bos, add_eos;
 };
 TokenizerConfig parse_tokenizer_config_json(std::string_view text, std::string_view where);
 

@@ -81,6 +81,19 @@ void open_weights(OpenedFiles& opened, const fs::path& folder) {
   throw InputError(cat(single.string(), ": is missing, and so is model.safetensors.index.json; a Hugging Face model folder needs one of them"));
 }
 
+// The two flags replace what tokenizer.json's post-processor adds around a text, as transformers does it: files of the
+// DeepSeek-R1 distills have their BOS only so.
+void apply_surroundings(TokenizerSpec& spec, const TokenizerConfig& config, const std::string& where) {
+  if (!config.add_bos && !config.add_eos) return;
+  const auto ids = [&](const std::optional<bool>& add, const std::string& text) -> std::vector<std::int32_t> {
+    if (!add.value_or(false) || text.empty()) return {};
+    if (const auto id = find_token(spec, text)) return {*id};
+    throw FormatError(cat(where, ": the token '", printable(text), "' is to be added to each text, but tokenizer.json has no such token"));
+  };
+  spec.prefix = ids(config.add_bos, config.bos_token);
+  spec.suffix = ids(config.add_eos, config.eos_token);
+}
+
 // The files beside tokenizer.json: special tokens and the template. chat_template.jinja wins over the older place.
 void read_text_settings(OpenedFiles& opened, const fs::path& folder) {
   const fs::path config_path = folder / "tokenizer_config.json", template_path = folder / "chat_template.jinja";
@@ -92,6 +105,7 @@ void read_text_settings(OpenedFiles& opened, const fs::path& folder) {
     if (config.bos_token.empty() && !is_there(config_path)) config.bos_token = older.bos_token;
     if (config.eos_token.empty()) config.eos_token = older.eos_token;
   }
+  apply_surroundings(opened.tokenizer, config, config_path.string());
   opened.bos_token = config.bos_token;
   opened.eos_token = config.eos_token;
   opened.chat_template = config.chat_template;

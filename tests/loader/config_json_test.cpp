@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "core/cat.h"
 #include "loader/model_files.h"
 #include "messages.h"
 #include "model_writer.h"
@@ -116,6 +117,33 @@ TEST(ConfigJson, GenerationAndTokenizerSettings) {
   EXPECT_TRUE(says(thrown([&] { tokens(R"({"chat_template": 3})"); }), "FormatError", {"t: 'chat_template' is number"}));
   EXPECT_TRUE(says(thrown([&] { tokens(R"({"chat_template": [3]})"); }), "FormatError", {"t: chat_template"}));
   EXPECT_TRUE(says(thrown([&] { tokens(R"({"eos_token": {"text": 1}})"); }), "FormatError", {"t: eos_token: 'content' is missing"}));
+}
+
+// As transformers: either flag replaces both ends that tokenizer.json gives.
+TEST(ConfigJson, FlagsDecideWhatIsAddedAroundAText) {
+  const auto ends = [](const Json& changes) {
+    auto model = tiny_folder("llama");
+    for (const auto& token : model.tokenizer.at("added_tokens"))
+      if (token.at("content") == "<|endoftext|>")
+        model.tokenizer["post_processor"] = Json::parse(cat(R"({"type": "TemplateProcessing", "pair": [],
+          "single": [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+          "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [)", token.at("id").get<int>(), R"(], "tokens": ["<|endoftext|>"]}}})"));
+    model.tokenizer_config = parse_json(testing::read_file(testing::repo_path("tests/golden/models/llama31/tokenizer_config.json")), "t");
+    for (const char* key : {"add_bos_token", "add_eos_token"}) model.tokenizer_config.erase(key);
+    model.tokenizer_config.update(changes);
+    const testing::TempDir folder;
+    model.write(folder.path());
+    const auto opened = ModelFiles::open(folder.path());
+    return std::pair(opened.tokenizer().prefix.size(), opened.tokenizer().suffix.size());
+  };
+  EXPECT_EQ(ends(Json::object()), std::pair(std::size_t{1}, std::size_t{0}));  // what tokenizer.json says
+  EXPECT_EQ(ends({{"add_bos_token", nullptr}}), std::pair(std::size_t{1}, std::size_t{0}));
+  EXPECT_EQ(ends({{"add_eos_token", true}}), std::pair(std::size_t{0}, std::size_t{1}));
+  EXPECT_EQ(ends({{"add_bos_token", true}}), std::pair(std::size_t{1}, std::size_t{0}));
+  EXPECT_EQ(ends({{"add_bos_token", false}}), std::pair(std::size_t{0}, std::size_t{0}));
+  EXPECT_EQ(ends({{"add_bos_token", true}, {"add_eos_token", true}}), std::pair(std::size_t{1}, std::size_t{1}));
+  EXPECT_EQ(ends({{"add_bos_token", true}, {"bos_token", nullptr}}), std::pair(std::size_t{0}, std::size_t{0}));
+  EXPECT_TRUE(says(thrown([&] { ends({{"add_bos_token", true}, {"bos_token", "<none>"}}); }), "FormatError", {"tokenizer_config.json: the token '<none>'"}));
 }
 
 // The folder as a whole: what one file says against another.
