@@ -39,16 +39,6 @@ const std::string& text_of(const OrderedJson& value, const char* key) {
   return value.get_ref<const std::string&>();
 }
 
-std::string id_of(const OrderedJson& row, std::int64_t line) {
-  for (const char* const key : kIdFields)
-    if (const OrderedJson* const id = find(row, key)) {
-      if (id->is_string()) return id->get<std::string>();
-      if (id->is_number()) return id->dump();
-      throw RequestError(cat("'", key, "' is ", id->type_name(), ", a string or a number was needed"));
-    }
-  return cat(line);
-}
-
 std::string dataset_prompt(const OrderedJson& row) {
   if (const OrderedJson* const question = find(row, "question")) return text_of(*question, "question");
   if (const OrderedJson* const problem = find(row, "problem")) return text_of(*problem, "problem") + std::string(kProblemEnd);
@@ -106,7 +96,7 @@ void read_fields(InputRow& row, const OrderedJson& fields, const RowFormat& form
   if (format.want_response)
     for (const char* const key : kGradeFields)
       if (const auto it = fields.find(key); it != fields.end()) row.carried[key] = *it;
-  row.id = id_of(fields, row.line);
+  row.id = row_id(fields, row.line);
   if (format.want_response)
     if (const OrderedJson* const error = find(fields, "error"); error && error->is_string())
       throw RequestError(cat("the row failed before: ", printable(error->get_ref<const std::string&>(), 400)));
@@ -124,17 +114,31 @@ InputRow parse_input_row(const JsonlLine& line, const RowFormat& format) {
   const std::string where = cat(format.file, ":", line.number);
   // The one place where a bad row turns from an exception into a value: the job goes on.
   try {
-    if (line.too_long) throw RequestError(cat("the line is longer than ", JsonlReader::kLongestLine >> 20, " MiB"));
-    const Json checked = parse_json(line.text, where);
-    if (!checked.is_object()) throw RequestError(cat("found ", checked.type_name(), ", a JSON object was needed"));
-    check_members(checked);
-    read_fields(row, parse_ordered_json(line.text, where), format);
+    read_fields(row, parse_row(line, where), format);
   } catch (const RequestError& error) {
     row.error = cat(where, ": ", error.what());
   } catch (const Error& error) {
     row.error = error.what();
   }
   return row;
+}
+
+OrderedJson parse_row(const JsonlLine& line, std::string_view where) {
+  if (line.too_long) throw RequestError(cat("the line is longer than ", JsonlReader::kLongestLine >> 20, " MiB"));
+  const Json checked = parse_json(line.text, where);
+  if (!checked.is_object()) throw RequestError(cat("found ", checked.type_name(), ", a JSON object was needed"));
+  check_members(checked);
+  return parse_ordered_json(line.text, where);
+}
+
+std::string row_id(const OrderedJson& row, std::int64_t line) {
+  for (const char* const key : kIdFields)
+    if (const OrderedJson* const id = find(row, key)) {
+      if (id->is_string()) return id->get<std::string>();
+      if (id->is_number()) return id->dump();
+      throw RequestError(cat("'", key, "' is ", id->type_name(), ", a string or a number was needed"));
+    }
+  return cat(line);
 }
 
 std::string fill_template(std::string_view text, const OrderedJson& row) {

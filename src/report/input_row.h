@@ -48,13 +48,19 @@ struct InputRow {
 };
 
 struct RowFormat {
-  std::string prompt_template;      ///< empty: the built-in one of each dataset
+  std::string prompt_template = {};      ///< empty: the built-in one of each dataset
   bool want_response = false;       ///< rows of `score`
-  std::string file;                 ///< for messages
+  std::string file = {};                 ///< for messages
 };
 
 /// Never throws for what stands in the line: a bad row is a row with `error`.
 InputRow parse_input_row(const JsonlLine& line, const RowFormat& format);
+
+/// A line as a JSON object that is safe to walk. @throws FormatError, RequestError
+OrderedJson parse_row(const JsonlLine& line, std::string_view where);
+
+/// The first of id, custom_id, unique_id, idx as text; else the line's number. @throws RequestError if it is neither text nor number
+std::string row_id(const OrderedJson& row, std::int64_t line);
 
 /// Replaces {name} by the row's field (strings as they are, other values as JSON). {{ and }} are braces; a brace that does not
 /// enclose a name stays. @throws RequestError for a field the row lacks

@@ -45,10 +45,9 @@ JobOutput::JobOutput(Options options, const Manifest& manifest) : options_(std::
   if (::fstat(file_, &facts) == 0 && facts.st_size > 0) {
     if (!options_.resume)
       throw UsageError(cat("--output: ", options_.path, " has rows already; go on with --resume, or remove it"));
-    const std::optional<Json> then = read_manifest(options_.path);
-    if (!then) throw UsageError(cat("--resume: ", options_.path, " has no ", manifest_path(options_.path), " beside it, so its settings are unknown; remove it or choose another --output"));
-    if (const auto changed = differences(*then, manifest); !changed.empty())
-      throw UsageError(cat("--resume: ", options_.path, " was made with other settings: ", join(changed, ", "), "; use the same, or another --output"));
+    earlier_ = read_manifest(options_.path);
+    if (!earlier_) throw UsageError(cat("--resume: ", options_.path, " has no ", manifest_path(options_.path), " beside it, so its settings are unknown; remove it or choose another --output"));
+    check_settings(manifest);
     read_rows();
   }
 }
@@ -57,6 +56,18 @@ JobOutput::~JobOutput() {
   if (writer_ || file_ <= STDOUT_FILENO) return;
   if (created_) ::unlink(options_.path.c_str());  // the job never came to its first row: leave no trace
   ::close(file_);
+}
+
+void JobOutput::check_settings(const Manifest& manifest) const {
+  if (!earlier_) return;
+  const auto changed = differences(*earlier_, manifest);
+  if (!changed.empty())
+    throw UsageError(cat("--resume: ", options_.path, " was made with other settings: ", join(changed, ", "), "; use the same, or another --output"));
+}
+
+std::optional<std::string> JobOutput::started() const {
+  if (!earlier_) return std::nullopt;
+  return find_string(*earlier_, "started", manifest_path(options_.path));
 }
 
 void JobOutput::open_file() {

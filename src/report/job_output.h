@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "report/jsonl_writer.h"
@@ -26,8 +27,12 @@ class JobOutput {
   JobOutput(Options options, const Manifest& manifest);
   ~JobOutput();
 
+  /// Once more, when the model is open and its hash is known. @throws UsageError naming what differs
+  void check_settings(const Manifest& manifest) const;
+  /// When the job began, if an earlier run did.
+  std::optional<std::string> started() const;
+
   bool is_regular() const { return regular_; }
-  bool resumes() const { return !rows_.empty(); }
   bool done(std::int64_t index) const { return rows_.contains(index); }
   const JobTotals& totals() const { return totals_; }
 
@@ -51,6 +56,7 @@ class JobOutput {
   std::int64_t end_ = 0;            ///< of the last whole row
   std::map<std::int64_t, Place> rows_;
   JobTotals totals_;
+  std::optional<Json> earlier_;     ///< the manifest of the run that is resumed
   std::unique_ptr<JsonlWriter> writer_;
 };
 

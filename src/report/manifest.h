@@ -17,13 +17,13 @@ struct JobTotals {
 
 /// What made an output: OUTPUT.manifest.json. `settings` decide the results; an output is resumed only with equal ones.
 struct Manifest {
-  std::string verb;
+  std::string verb = {};
   OrderedJson settings = OrderedJson::object();  ///< flat: flag name without dashes -> value
-  std::string input, input_sha256;
-  std::string model, model_hash;                 ///< the hash is empty until the model is open
+  std::string input = {}, input_sha256 = {};
+  std::string model = {}, model_hash = {};                 ///< the hash is empty until the model is open
   OrderedJson environment = OrderedJson::object();  ///< what does not decide results: threads, engine, machine
-  std::string started, finished;                 ///< UTC; `finished` is empty while the job runs
-  JobTotals totals;
+  std::string started = {}, finished = {};                 ///< UTC; `finished` is empty while the job runs
+  JobTotals totals = {};
 
   OrderedJson to_json() const;
 };

@@ -169,21 +169,25 @@ OrderedJson error_row(const InputRow& row, const std::string& error) {
 
 std::string to_line(const OrderedJson& row) { return row.dump(-1, ' ', false, OrderedJson::error_handler_t::replace); }
 
+const OrderedJson* member(const OrderedJson* json, const std::string& key) {
+  if (!json || !json->is_object()) return nullptr;
+  const auto it = json->find(key);
+  return it == json->end() ? nullptr : &*it;
+}
+
+const OrderedJson& kvgauge_fields(const OrderedJson& row) {
+  const OrderedJson* const batch = member(member(member(&row, "response"), "body"), "kvgauge");
+  return batch ? *batch : row;
+}
+
 RowFacts row_facts(const OrderedJson& row, std::string_view where) {
-  // A batch row keeps our fields three levels down; value() and find() on anything else than an object give nothing.
-  const auto inner = [](const OrderedJson* json, const char* key) -> const OrderedJson* {
-    if (!json || !json->is_object()) return nullptr;
-    const auto it = json->find(key);
-    return it == json->end() ? nullptr : &*it;
-  };
-  const OrderedJson* ours = &row;
-  if (const OrderedJson* const body = inner(inner(&row, "response"), "body")) ours = inner(body, "kvgauge");
-  const OrderedJson* const index = inner(ours, "index");
+  const OrderedJson& ours = kvgauge_fields(row);
+  const OrderedJson* const index = member(&ours, "index");
   if (!index || !index->is_number_integer() || *index < 0) throw FormatError(cat(where, ": no row of a kvgauge job, an object with an 'index' was needed"));
-  const OrderedJson* const error = inner(ours, "error");
-  const OrderedJson* const usage = inner(ours, "usage");
+  const OrderedJson* const error = member(&ours, "error");
+  const OrderedJson* const usage = member(&ours, "usage");
   const auto count = [&](const char* key) {
-    const OrderedJson* const value = inner(usage, key);
+    const OrderedJson* const value = member(usage, key);
     return value && value->is_number_integer() ? value->get<std::int64_t>() : 0;
   };
   return {.index = index->get<std::int64_t>(), .failed = error && !error->is_null(), .prompt_tokens = count("prompt_tokens"),

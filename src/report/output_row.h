@@ -10,7 +10,7 @@ namespace kvgauge {
 
 /// Which fields a job's rows have.
 struct OutputFormat {
-  ScoreSpec scores;          ///< what was measured
+  ScoreSpec scores = {};          ///< what was measured
   bool text = true;          ///< false for `score`: no text was generated
   bool token_ids = false;    ///< adds prompt_ids and output_ids
 };
@@ -25,6 +25,12 @@ OrderedJson error_row(const InputRow& row, const std::string& error);
 /// One line, without line end: doubles in the shortest form that reads back the same, undefined numbers null,
 /// what is not UTF-8 replaced.
 std::string to_line(const OrderedJson& row);
+
+/// The object that has our fields (scores, usage, ...): the row itself, or body.kvgauge of a batch row.
+const OrderedJson& kvgauge_fields(const OrderedJson& row);
+
+/// The member, or nullptr if it is absent or `json` is no object (or itself a nullptr, so that calls nest).
+const OrderedJson* member(const OrderedJson* json, const std::string& key);
 
 /// What `--resume` and the manifest's totals need of a row.
 struct RowFacts {

@@ -1,0 +1,62 @@
+#include <memory>
+
+#include "cli.h"
+#include "common_options.h"
+#include "job.h"
+#include "kvgauge/error.h"
+#include "requests.h"
+
+namespace kvgauge::cli {
+namespace {
+
+constexpr const char* kExamples = R"(
+Examples:
+  kvgauge score --input pairs.jsonl --output scores.jsonl          rows {"prompt":"...","response":"..."}
+  kvgauge run --input q.jsonl --output a.jsonl --output-ids        and then, the same scores from the finished answers:
+  kvgauge score --input a.jsonl --output s.jsonl --scores kv-coe --span all
+)";
+
+struct PairOptions {
+  ModelOptions model;
+  JobOptions job;
+  PromptOptions prompts;
+  ScoreOptions scores;
+};
+
+int score(const PairOptions& o) {
+  check_job(o.job);
+  check_prompt(o.prompts);
+  const ScoreSpec scores = score_spec(o.scores);
+  if (!scores.kv_coe && !scores.prob) throw UsageError("--scores: found 'none', at least one group to compute was needed");
+  Job job;
+  job.manifest.verb = "score";
+  job.options = o.job;
+  job.engine = engine_options(o.model);
+  job.rows = {.prompt_template = o.prompts.prompt_template, .want_response = true};
+  job.output = {.scores = scores, .text = false, .token_ids = o.scores.output_ids};
+  put_settings(job.manifest.settings, o.model);
+  put_settings(job.manifest.settings, o.prompts);
+  put_settings(job.manifest.settings, o.scores);
+  job.open = [&o, scores](const Engine& engine) -> std::function<Request(const InputRow&)> {
+    check_template(o.prompts, engine.files());
+    RequestMaker maker{.prompter = prompter_of(engine), .prompts = o.prompts, .scores = scores};
+    maker.end_token = end_of_turn(engine);
+    return [maker](const InputRow& row) { return maker.judge(row); };
+  };
+  return run_job(std::move(job));
+}
+
+}  // namespace
+
+Command add_score(CLI::App& root) {
+  CLI::App* const app = root.add_subcommand("score", "Score finished answers without generating: prompts and responses in, scores out");
+  const auto o = std::make_shared<PairOptions>();
+  add_model_options(*app, o->model);
+  add_job_options(*app, o->job);
+  add_prompt_options(*app, o->prompts);
+  add_score_options(*app, o->scores);
+  app->footer(kExamples);
+  return {app, [o] { return score(*o); }};
+}
+
+}  // namespace kvgauge::cli

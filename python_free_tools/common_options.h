@@ -1,0 +1,68 @@
+#pragma once
+#include <CLI/App.hpp>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "kvgauge/engine.h"
+#include "kvgauge/request.h"
+#include "report/input_row.h"
+
+namespace kvgauge::cli {
+
+/// Of every verb that opens a model.
+struct ModelOptions {
+  std::string model;  ///< empty: the embedded one
+  std::string device = "auto", dtype = "auto";
+  std::int64_t threads = 0, max_batch = 32, max_model_len = 0;
+  std::uint64_t kv_memory = 0;
+  bool batch_invariant = false, no_prefix_cache = false;
+};
+
+/// Of every verb that goes through a file row by row.
+struct JobOptions {
+  std::string input, output = "-";
+  std::int64_t seed = 0, limit = 0;
+  bool resume = false, retry_failed = false, unordered = false, quiet = false;
+  std::string log_level = "info";
+};
+
+/// How rows become prompts.
+struct PromptOptions {
+  std::string think = "template", prompt_template;
+  bool no_chat = false;
+};
+
+/// What is measured and shown.
+struct ScoreOptions {
+  std::string scores = "kv-coe,prob", span = "response", part = "v";
+  bool trajectory = false, output_ids = false;
+};
+
+void add_model_options(CLI::App& app, ModelOptions& options);
+void add_job_options(CLI::App& app, JobOptions& options);
+void add_prompt_options(CLI::App& app, PromptOptions& options);
+void add_score_options(CLI::App& app, ScoreOptions& options);
+
+/// @throws UsageError, DeviceError (a device this build does not have), InputError (no embedded model to be found)
+EngineOptions engine_options(const ModelOptions& options);
+/// @throws UsageError for a name it does not know, and for flags that need a group that is off
+ScoreSpec score_spec(const ScoreOptions& options);
+/// Checks of combinations. @throws UsageError
+void check_job(const JobOptions& options);
+void check_prompt(const PromptOptions& options);
+/// --think as enable_thinking: template leaves it undefined.
+std::optional<bool> thinking(const PromptOptions& options);
+
+/// The folder of --model, or of the embedded model: $KVGAUGE_DATA, <binary>/../share/kvgauge/models, the source tree.
+std::string model_path(const std::string& option);
+
+/// The settings that decide results, by flag name: for the manifest.
+void put_settings(OrderedJson& to, const ModelOptions& options);
+void put_settings(OrderedJson& to, const PromptOptions& options);
+void put_settings(OrderedJson& to, const ScoreOptions& options);
+
+}  // namespace kvgauge::cli

@@ -1,0 +1,19 @@
+#pragma once
+
+namespace kvgauge::cli {
+
+/// SIGINT and SIGTERM: outside a job the process ends at once with kInterrupted; within one, the first signal asks the job to
+/// finish what it is writing and the second ends the process at once. SIGPIPE and SIGXFSZ become errors of the write.
+void install_signal_handlers();
+
+/// While it lives, signals ask instead of ending.
+class GracefulInterruption {
+ public:
+  GracefulInterruption();
+  ~GracefulInterruption();
+  GracefulInterruption(const GracefulInterruption&) = delete;
+  GracefulInterruption& operator=(const GracefulInterruption&) = delete;
+  bool requested() const;
+};
+
+}  // namespace kvgauge::cli

@@ -1,0 +1,29 @@
+#pragma once
+#include <functional>
+#include <string>
+
+#include "common_options.h"
+#include "kvgauge/engine.h"
+#include "report/input_row.h"
+#include "report/job_output.h"
+#include "report/jsonl_reader.h"
+#include "report/output_row.h"
+
+namespace kvgauge::cli {
+
+/// A verb that turns rows into requests and finished requests into rows. What `run` and `score` share:
+/// the order of checks (everything that can be refused is refused before the model is loaded), resume, progress, interruption.
+struct Job {
+  Manifest manifest = {};                 ///< verb and settings filled in
+  JobOptions options = {};
+  EngineOptions engine = {};
+  RowFormat rows = {};
+  OutputFormat output = {};
+  /// Called once when the model is open; returns what makes a request of a row (RequestError: the row fails).
+  std::function<std::function<Request(const InputRow&)>(const Engine&)> open = {};
+};
+
+/// @return kDone, kRowsFailed or kInterrupted
+int run_job(Job job);
+
+}  // namespace kvgauge::cli

@@ -1,0 +1,81 @@
+#include "requests.h"
+
+#include <algorithm>
+
+#include "core/cat.h"
+#include "kvgauge/error.h"
+#include "loader/model_files.h"
+
+namespace kvgauge::cli {
+
+Prompter prompter_of(const Engine& engine) {
+  return {.tokenizer = &engine.tokenizer(), .chat_template = engine.chat_template(), .bos_token = engine.files().bos_token(), .eos_token = engine.files().eos_token()};
+}
+
+void check_template(const PromptOptions& options, const ModelFiles& files) {
+  if (options.no_chat) return;
+  if (!files.chat_template()) throw UsageError("--no-chat: not given, but the model has no chat template; give --no-chat and prompts as plain text");
+  if (options.think != "template" && files.chat_template()->find("enable_thinking") == std::string::npos)
+    throw UsageError(cat("--think: '", options.think, "' was asked for, the model's chat template has no enable_thinking; leave --think out"));
+}
+
+std::optional<std::int32_t> end_of_turn(const Engine& engine) {
+  const auto& ends = engine.generation().eos;
+  const auto eos = engine.tokenizer().find(engine.files().eos_token());
+  if (eos && std::find(ends.begin(), ends.end(), *eos) != ends.end()) return eos;
+  if (!ends.empty()) return ends.front();
+  return eos;
+}
+
+Request RequestMaker::generate(const InputRow& row) const {
+  const RowOverrides& own = row.overrides;
+  Request request;
+  request.prompt = prompt_of(row);
+  request.sampling = sampling;
+  request.stop = stop;
+  request.scores = scores;
+  request.samples = own.samples.value_or(samples);
+  request.stream = static_cast<std::uint64_t>(row.index);
+  request.sampling.temperature = own.temperature.value_or(sampling.temperature);
+  request.sampling.top_p = own.top_p.value_or(sampling.top_p);
+  request.sampling.min_p = own.min_p.value_or(sampling.min_p);
+  request.sampling.top_k = own.top_k.value_or(sampling.top_k);
+  request.sampling.seed = own.seed.value_or(sampling.seed);
+  request.stop.max_tokens = own.max_tokens.value_or(stop.max_tokens);
+  request.stop.ignore_eos = own.ignore_eos.value_or(stop.ignore_eos);
+  if (own.stop) request.stop.stop = *own.stop;
+  return request;
+}
+
+Request RequestMaker::judge(const InputRow& row) const {
+  Request request;
+  request.prompt = prompt_of(row);
+  request.response = response_of(row);
+  request.response_finished = row.finished;
+  request.scores = scores;
+  request.stream = static_cast<std::uint64_t>(row.index);
+  return request;
+}
+
+std::vector<std::int32_t> RequestMaker::prompt_of(const InputRow& row) const {
+  if (row.prompt_ids) return *row.prompt_ids;
+  const bool has_messages = !row.messages.is_null();
+  if (prompts.no_chat || row.plain) {
+    if (has_messages) throw RequestError("messages: they need the chat template, which --no-chat leaves out; give a 'prompt'");
+    if (row.thinking) throw RequestError("chat_template_kwargs: this prompt is given to the model without the chat template");
+    return prompter.tokens_of_text(row.prompt);
+  }
+  OrderedJson messages = row.messages;
+  if (!has_messages) messages.push_back({{"role", "user"}, {"content", row.prompt}});
+  return prompter.tokens_of_chat(prompter.render(messages, row.tools, row.thinking ? row.thinking : thinking(prompts)));
+}
+
+std::vector<std::int32_t> RequestMaker::response_of(const InputRow& row) const {
+  if (row.output_ids) return *row.output_ids;
+  std::vector<std::int32_t> ids = prompter.tokenizer->encode(row.response);
+  if (row.finished && end_token) ids.push_back(*end_token);
+  if (ids.empty()) throw RequestError("response: found no token to score, at least one was needed");
+  return ids;
+}
+
+}  // namespace kvgauge::cli

@@ -1,0 +1,158 @@
+// What was said once is scored the same afterwards: run, then score; grade, then evaluate.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "e2e/program.h"
+
+namespace kvgauge::testing {
+namespace {
+
+struct Answered {
+  TempDir dir;
+  std::string in = (dir.path() / "q.jsonl").string(), answers = (dir.path() / "a.jsonl").string();
+  explicit Answered(int rows, std::vector<std::string> more) {
+    write_file(in, questions(rows));
+    more.insert(more.begin(), {"run", "--input", in, "--output", answers, "--quiet", "--output-ids", "--max-tokens", "150", "--threads", "2"});
+    const Outcome outcome = kvgauge(more);
+    EXPECT_EQ(outcome.exit, 0) << outcome.err;
+  }
+  std::vector<OrderedJson> scored(const std::vector<std::string>& more) const {
+    std::vector<std::string> arguments = {"score", "--input", answers, "--quiet", "--threads", "2"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = kvgauge(arguments);
+    EXPECT_EQ(outcome.exit, 0) << outcome.err;
+    return rows_of(outcome.out);
+  }
+};
+
+// Every number of two score objects within a relative tolerance; texts and nulls equal.
+void expect_near(const OrderedJson& a, const OrderedJson& b, double tolerance, const std::string& path) {
+  ASSERT_EQ(a.type() == OrderedJson::value_t::null, b.type() == OrderedJson::value_t::null) << path;
+  if (a.is_object()) {
+    ASSERT_EQ(a.size(), b.size()) << path;
+    for (const auto& member : a.items()) expect_near(member.value(), b.at(member.key()), tolerance, path + "." + member.key());
+  } else if (a.is_number_float()) {
+    const double x = a.get<double>(), y = b.get<double>();
+    // Differences of nearly equal terms (R = mean m - mean a) keep the absolute error of their terms, which are of order one.
+    EXPECT_NEAR(x, y, tolerance * std::max({std::abs(x), std::abs(y), path.ends_with(".r") ? 1.0 : 1e-3})) << path;
+  } else {
+    EXPECT_EQ(a, b) << path;
+  }
+}
+
+TEST(Score, AgreesWithRunInF32) {
+  for (const char* const think : {"on", "off"}) {
+    const Answered answered(10, {"--dtype", "f32", "--think", think});
+    const auto rows = rows_in(answered.answers), scored = answered.scored({"--dtype", "f32"});
+    ASSERT_EQ(rows.size(), scored.size());
+    int compared = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const OrderedJson& gauge = rows[i]["scores"]["kv_coe"];
+      EXPECT_EQ(scored[i]["usage"]["completion_tokens"], rows[i]["usage"]["completion_tokens"]);
+      EXPECT_EQ(scored[i]["finish_reason"], rows[i]["finish_reason"]);
+      if (gauge["end_dr"].get<double>() <= 1e-3 || gauge["end_dtheta"].get<double>() <= 1e-3) continue;
+      ++compared;
+      expect_near(rows[i]["scores"], scored[i]["scores"], 1e-4, "row " + std::to_string(i));
+    }
+    EXPECT_GT(compared, 5);
+  }
+}
+
+TEST(Score, IsBitEqualToRunWhenBatchInvariant) {
+  for (const char* const dtype : {"f32", "auto"}) {
+    const Answered answered(10, {"--batch-invariant", "--dtype", dtype, "--think", "on"});
+    const auto rows = rows_in(answered.answers), scored = answered.scored({"--batch-invariant", "--dtype", dtype, "--max-batch", "3"});
+    ASSERT_EQ(rows.size(), scored.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i]["scores"], scored[i]["scores"]) << "row " << i << ", " << dtype;
+  }
+}
+
+TEST(Score, TextPairsGetTheEndOfTurn) {
+  // The embedded model ends every answer with <|im_end|>: text alone gives the tokens that were sampled.
+  const Answered answered(3, {"--dtype", "f32", "--think", "off"});
+  const auto rows = rows_in(answered.answers);
+  std::string pairs;
+  for (const OrderedJson& row : rows) {
+    const auto& question = rows_of(questions(1, row["index"].get<int>()))[0];
+    pairs += OrderedJson({{"prompt", question["question"]}, {"response", row["text"]}}).dump() + "\n";
+  }
+  const Outcome outcome = kvgauge({"score", "--input", "-", "--think", "off", "--quiet", "--output-ids", "--dtype", "f32"}, pairs + "{\"prompt\":\"no response\"}\n");
+  EXPECT_EQ(outcome.exit, 1);
+  const auto scored = rows_of(outcome.out);
+  ASSERT_EQ(scored.size(), 4u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(scored[i]["prompt_ids"], rows[i]["prompt_ids"]);
+    EXPECT_EQ(scored[i]["output_ids"], rows[i]["output_ids"]);
+  }
+  EXPECT_NE(scored[3]["error"].get<std::string>().find("no response"), std::string::npos);
+}
+
+TEST(GradeAndEvaluate, FindTheAccuracyAndAnAurocForEveryScore) {
+  const Answered answered(40, {"--think", "off"});
+  const std::string graded = (answered.dir.path() / "g.jsonl").string();
+  const Outcome grade = kvgauge({"grade", "--dataset", "gsm8k", "--input", answered.answers, "--output", graded});
+  ASSERT_EQ(grade.exit, 0) << grade.err;
+  EXPECT_NE(grade.err.find("accuracy"), std::string::npos);
+  std::int64_t correct = 0;
+  for (const OrderedJson& row : rows_in(graded)) {
+    ASSERT_TRUE(row["correct"].is_boolean());
+    EXPECT_TRUE(row["paper_correct"].is_boolean());
+    EXPECT_TRUE(row["gold"].is_string());
+    EXPECT_TRUE(row.contains("scores")) << "all fields pass through";
+    correct += row["correct"].get<bool>();
+  }
+  const Outcome outcome = kvgauge({"evaluate", "--input", graded, "--format", "json"});
+  ASSERT_EQ(outcome.exit, 0) << outcome.err;
+  const OrderedJson evaluation = parse_ordered_json(outcome.out, "evaluation");
+  EXPECT_EQ(evaluation["rows"], 40);
+  EXPECT_EQ(evaluation["correct"], correct);
+  bool found = false;
+  for (const OrderedJson& score : evaluation["scores"]) {
+    EXPECT_TRUE(score.contains("auroc") && score.contains("fpr95") && score.contains("auroc_ci95")) << score.dump();
+    found = found || score["name"] == "kv_coe.normalized.c";
+  }
+  EXPECT_TRUE(found);
+  EXPECT_NE(kvgauge({"evaluate", "--input", graded}).out.find("kv_coe.normalized.c"), std::string::npos) << "a table on stdout";
+  EXPECT_EQ(kvgauge({"evaluate", "--input", graded, "--score", "kv_coe.nothing"}).exit, 2);
+}
+
+TEST(GradeAndEvaluate, GoldIsJoinedById) {
+  const TempDir dir;
+  const std::string gold = (dir.path() / "gold.jsonl").string();
+  write_file(gold, "{\"id\":\"b\",\"answer\":\"so it is\\n#### 4\"}\n{\"id\":5,\"answer\":\"7\"}\n");
+  const Outcome outcome = kvgauge({"grade", "--dataset", "gsm8k", "--input", "-", "--gold", gold, "--quiet"},
+                                  "{\"id\":\"5\",\"text\":\"The answer is 7.\"}\n{\"custom_id\":\"b\",\"text\":\"#### 5\"}\n{\"id\":\"z\",\"text\":\"1\"}\nnonsense\n");
+  EXPECT_EQ(outcome.exit, 1) << "two rows could not be graded";
+  const auto rows = rows_of(outcome.out);
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(rows[0]["correct"], true);
+  EXPECT_EQ(rows[0]["predicted"], "7");
+  EXPECT_EQ(rows[1]["correct"], false);
+  EXPECT_EQ(rows[1]["gold"], "4");
+  EXPECT_NE(rows[2]["error"].get<std::string>().find("'z'"), std::string::npos);
+  EXPECT_NE(rows[3]["error"].get<std::string>().find("stdin:4"), std::string::npos);
+}
+
+TEST(TokenizeAndInspect, TellWhatAModelIs) {
+  const auto rows = rows_of(kvgauge({"tokenize"}, "The answer is 4.\n\n<think>\n").out);
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[1]["ids"].size(), 0u);
+  EXPECT_EQ(rows[2]["ids"].dump(), "[1022]");
+  const auto text = rows_of(kvgauge({"tokenize", "--decode"}, rows[0].dump() + "\n" + rows[0]["ids"].dump() + "\n").out);
+  EXPECT_EQ(text.at(0)["text"], "The answer is 4.");
+  EXPECT_EQ(text.at(1)["text"], "The answer is 4.");
+  EXPECT_EQ(kvgauge({"tokenize", "--decode", "--text", "1 x"}).exit, 3);
+
+  const OrderedJson facts = parse_ordered_json(kvgauge({"inspect", "--json", "--kv-memory", "1GiB"}).out, "inspect");
+  EXPECT_EQ(facts["architecture"], "qwen3");
+  const std::int64_t per_token = 2 * facts["layers"].get<std::int64_t>() * facts["kv_heads"].get<std::int64_t>() * facts["head_dim"].get<std::int64_t>() * 2;
+  EXPECT_EQ(facts["kv_cache"]["bf16"]["bytes_per_token"], per_token);
+  EXPECT_EQ(facts["kv_cache"]["f32"]["bytes_per_token"], 2 * per_token);
+  EXPECT_EQ(facts["kv_cache"]["bf16"]["sequences_4k"], (std::int64_t{1} << 30) / (per_token * 4096));
+  EXPECT_TRUE(facts["tokenizer"]["chat_template"]);
+  EXPECT_NE(kvgauge({"inspect"}).out.find("model.embed_tokens.weight"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace kvgauge::testing
