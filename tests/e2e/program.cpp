@@ -11,9 +11,11 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "core/cat.h"
+
 namespace kvgauge::testing {
 
-Program::Program(const std::vector<std::string>& arguments, const std::string& input, Limits limits) {
+Program::Program(const std::vector<std::string>& arguments, const std::string& input, long file_bytes) {
   write_file(dir_.path() / "in", input);
   std::vector<std::string> words = {KVGAUGE_BINARY};
   words.insert(words.end(), arguments.begin(), arguments.end());
@@ -26,8 +28,8 @@ Program::Program(const std::vector<std::string>& arguments, const std::string& i
   if (pid_ == 0) {
     const int files[] = {::open(in.c_str(), O_RDONLY), ::open(out.c_str(), O_WRONLY | O_CREAT, 0600), ::open(err.c_str(), O_WRONLY | O_CREAT, 0600)};
     for (int i = 0; i < 3; ++i) ::dup2(files[i], i);
-    if (limits.file_bytes > 0) {
-      const rlimit limit{static_cast<rlim_t>(limits.file_bytes), static_cast<rlim_t>(limits.file_bytes)};
+    if (file_bytes > 0) {
+      const rlimit limit{static_cast<rlim_t>(file_bytes), static_cast<rlim_t>(file_bytes)};
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
     ::execv(argv[0], argv.data());
@@ -69,7 +71,7 @@ std::string questions(int count, int first) {
   std::string text, line;
   for (int i = 0; i < first + count && std::getline(lines, line); ++i) {
     if (i < first) continue;
-    OrderedJson row = {{"id", "q" + std::to_string(i)}};
+    OrderedJson row = {{"id", cat("q", i)}};
     row.update(OrderedJson::parse(line));
     text += row.dump() + "\n";
   }

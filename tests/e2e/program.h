@@ -18,10 +18,8 @@ struct Outcome {
 /// The binary under test as a child process, with two threads. Output goes to files, so no pipe can fill up.
 class Program {
  public:
-  struct Limits {
-    long file_bytes = 0;      ///< RLIMIT_FSIZE; 0 = none
-  };
-  explicit Program(const std::vector<std::string>& arguments, const std::string& input = "", Limits limits = {});
+  /// @param file_bytes how long a file it writes may become (RLIMIT_FSIZE); 0: any length
+  explicit Program(const std::vector<std::string>& arguments, const std::string& input = "", long file_bytes = 0);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;

@@ -141,7 +141,7 @@ TEST(Resume, AFullDiskLosesNothingThatWasWritten) {
   // The file may grow to a third of what the job needs: the write that goes beyond fails as on a full disk.
   std::size_t bytes = 0;
   for (const OrderedJson& row : uninterrupted()) bytes += row.dump().size() + 1;
-  const Outcome full = Program(job.run({}, false), "", {.file_bytes = static_cast<long>(bytes / 3)}).wait();
+  const Outcome full = Program(job.run({}, false), "", static_cast<long>(bytes / 3)).wait();
   EXPECT_EQ(full.exit, 4);
   EXPECT_NE(full.err.find("--resume"), std::string::npos) << full.err;
   const auto part = rows_in(job.out);

@@ -1,6 +1,9 @@
 // `run`: rows of every form in, scored rows out, in the order of the input.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "core/cat.h"
 #include "e2e/program.h"
 
 namespace kvgauge::testing {
@@ -23,7 +26,7 @@ TEST(Run, RowsHaveTextUsageAndScoresInInputOrder) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const OrderedJson& row = rows[i];
     EXPECT_EQ(row["index"], i);
-    EXPECT_EQ(row["id"], "q" + std::to_string(i));
+    EXPECT_EQ(row["id"], cat("q", i));
     EXPECT_EQ(row["finish_reason"], "stop") << row.dump();
     EXPECT_NE(row["text"].get<std::string>().find("####"), std::string::npos);
     EXPECT_TRUE(row["answer"].is_string()) << "carried through";

@@ -1,8 +1,10 @@
 // What was said once is scored the same afterwards: run, then score; grade, then evaluate.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "core/cat.h"
 #include "e2e/program.h"
 
 namespace kvgauge::testing {
@@ -53,7 +55,7 @@ TEST(Score, AgreesWithRunInF32) {
       EXPECT_EQ(scored[i]["finish_reason"], rows[i]["finish_reason"]);
       if (gauge["end_dr"].get<double>() <= 1e-3 || gauge["end_dtheta"].get<double>() <= 1e-3) continue;
       ++compared;
-      expect_near(rows[i]["scores"], scored[i]["scores"], 1e-4, "row " + std::to_string(i));
+      expect_near(rows[i]["scores"], scored[i]["scores"], 1e-4, cat("row ", i));
     }
     EXPECT_GT(compared, 5);
   }

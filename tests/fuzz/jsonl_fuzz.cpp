@@ -23,7 +23,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     text.remove_prefix(std::min(end + 1, text.size()));
     ++number;
     const InputRow row = parse_input_row(line, format);
-    const OrderedJson out = row.error.empty() ? output_row(row, Finished{.answers = {Answer{.text = row.prompt, .tokens = {1}}}}, {1}, {.token_ids = true}) : error_row(row, row.error);
+    Finished finished;
+    finished.answers.resize(1);
+    finished.answers.front().text = row.prompt;
+    const OrderedJson out = row.error.empty() ? output_row(row, finished, {1}, {.token_ids = true}) : error_row(row, row.error);
     const std::string written = to_line(out);
     if (written.find('\n') != std::string::npos) std::abort();
     const RowFacts facts = row_facts(parse_ordered_json(written, "written"), "written");

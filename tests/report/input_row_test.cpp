@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/cat.h"
 #include "kvgauge/error.h"
 
 namespace kvgauge {
@@ -57,7 +58,7 @@ TEST(InputRow, MalformedLinesBecomeRowsThatSayWhy) {
 
 TEST(InputRow, AnObjectWithTooManyMembersIsRefusedAtOnce) {
   std::string text = R"({"prompt":"x","o":{)";
-  for (int i = 0; i < 200'000; ++i) text += (i ? ",\"" : "\"") + std::to_string(i) + "\":0";
+  for (int i = 0; i < 200'000; ++i) text += cat(i ? ",\"" : "\"", i, "\":0");
   expect_error(row_of(text + "}}"), "200000 members");
 }
 

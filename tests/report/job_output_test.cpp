@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/cat.h"
 #include "kvgauge/error.h"
 #include "support/paths.h"
 
@@ -13,14 +14,17 @@ using testing::TempDir;
 using testing::write_file;
 
 Manifest manifest(double temperature = 0) {
-  Manifest m{.verb = "run", .input_sha256 = "i", .model_hash = "h"};
+  Manifest m;
+  m.verb = "run";
+  m.input_sha256 = "i";
+  m.model_hash = "h";
   m.settings["temperature"] = temperature;
   m.settings["stop"] = std::vector<std::string>{"a"};
   return m;
 }
 
 OrderedJson row(std::int64_t index, bool failed = false) {
-  return {{"id", "r" + std::to_string(index)}, {"index", index}, {"usage", {{"completion_tokens", 2}}}, {"error", failed ? OrderedJson("bad") : OrderedJson()}};
+  return {{"id", cat("r", index)}, {"index", index}, {"usage", {{"completion_tokens", 2}}}, {"error", failed ? OrderedJson("bad") : OrderedJson()}};
 }
 
 std::string lines(std::initializer_list<std::int64_t> indices) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/cat.h"
 #include "kvgauge/error.h"
 
 namespace kvgauge {
@@ -17,9 +18,14 @@ InputRow input(RowForm form = RowForm::kPrompt) {
 }
 
 Finished finished(int answers) {
-  Finished done{.prompt_tokens = 41, .cached_tokens = 32, .queue_ms = 1, .ttft_ms = 2, .e2e_ms = 3};
+  Finished done;
+  done.prompt_tokens = 41;
+  done.cached_tokens = 32;
   for (int i = 0; i < answers; ++i) {
-    Answer answer{.text = "t" + std::to_string(i), .tokens = {1, 2, 3}, .finish_reason = FinishReason::kLength};
+    Answer answer;
+    answer.text = cat("t", i);
+    answer.tokens = {1, 2, 3};
+    answer.finish_reason = FinishReason::kLength;
     answer.kv_coe = KvCoeScores{.tokens = 2, .valid = true, .paper_r = 0.1, .mean_dr = 1.0 / 3};
     answer.prob = ProbScores{.tokens = 3, .nll = 0.25};
     answer.dr = {1.5f};
