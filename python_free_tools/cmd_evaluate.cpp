@@ -125,7 +125,7 @@ Command add_evaluate(CLI::App& root) {
   add_text(*app, "--input", o->input, "FILE", "graded JSONL (rows of `kvgauge grade`), or - for stdin");
   add_text(*app, "--output", o->output, "FILE", "the report, or - for stdout (the default)");
   add_text(*app, "--format", o->format, "md|json|csv", "of the report (md)");
-  app->add_option("--score", o->scores, "only this score, by its dotted path under 'scores'; may be given several times")->type_name("PATH")->expected(1)->allow_extra_args(false);
+  app->add_option("--score", o->scores, "only this score, by its dotted path under 'scores'; may be given several times")->type_name("PATH")->allow_extra_args(false);
   add_choice(*app, "--nan-policy", o->nan_policy, {"worst", "drop", "zero"}, "what an undefined score counts as (worst)");
   app->add_flag("--quiet", o->quiet, "no warnings");
   app->footer(kExamples);

@@ -99,7 +99,7 @@ Command add_run(CLI::App& root) {
   add_real(*app, "--top-p", o->top_p, 0, 1, "keep the likeliest tokens of this total probability (1: all)");
   add_count(*app, "--top-k", o->top_k, 0, INT32_MAX, "keep the K likeliest tokens (0: all)");
   add_real(*app, "--min-p", o->min_p, 0, 1, "keep tokens of at least this share of the likeliest one's probability (0: all)");
-  app->add_option("--stop", o->stop, "ends the answer and is not part of it; may be given several times")->type_name("TEXT")->expected(1)->allow_extra_args(false);
+  app->add_option("--stop", o->stop, "ends the answer and is not part of it; may be given several times")->type_name("TEXT")->allow_extra_args(false);
   app->add_flag("--ignore-eos", o->ignore_eos, "do not end at the end-of-text token");
   add_count(*app, "--n", o->samples, 1, 1024, "answers per question over one shared prompt (1)");
   app->footer(kExamples);

@@ -13,6 +13,8 @@
 namespace kvgauge::cli {
 namespace {
 
+constexpr std::int64_t kUnlimited = std::int64_t{1} << 40;  // limits from here on are there to keep sums from overflowing
+
 UsageError wrong_value(std::string_view flag, const std::string& text, const std::string& needed) {
   return UsageError(cat(flag, ": found '", printable(text), "', ", needed, " was needed"));
 }
@@ -38,7 +40,7 @@ std::int64_t parse_count(std::string_view flag, const std::string& text, std::in
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < least || value > most)
-    throw wrong_value(flag, text, most == INT64_MAX ? cat("a whole number of at least ", least) : cat("a whole number from ", least, " to ", most));
+    throw wrong_value(flag, text, most >= kUnlimited ? cat("a whole number of at least ", least) : cat("a whole number from ", least, " to ", most));
   return value;
 }
 
@@ -102,7 +104,7 @@ CLI::Option* add_choice(CLI::App& app, const std::string& flag, std::string& to,
 
 std::string closest(std::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
+  std::size_t best_distance = (word.size() < 3 ? 1 : std::max<std::size_t>(2, word.size() / 3)) + 1;
   for (const std::string& candidate : candidates) {
     std::vector<std::size_t> row(candidate.size() + 1);
     std::iota(row.begin(), row.end(), std::size_t{0});

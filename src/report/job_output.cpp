@@ -34,15 +34,15 @@ std::optional<RowFacts> facts_of(std::string_view line, bool last, const std::st
 JobOutput::JobOutput(Options options, const Manifest& manifest) : options_(std::move(options)) {
   open_file();
   struct stat facts {};
-  if (::fstat(file_, &facts) != 0) throw OutputError(cat(options_.path, ": ", std::strerror(errno)));
+  if (::fstat(file_.number, &facts) != 0) throw OutputError(cat(options_.path, ": ", std::strerror(errno)));
   regular_ = options_.path != "-" && S_ISREG(facts.st_mode);
   if (!regular_) {
     if (options_.resume) throw UsageError(cat("--resume: ", options_.path == "-" ? "standard output" : options_.path, " cannot be read again, a file was needed for --output"));
     start_writer();
     return;
   }
-  lock(file_, options_.path);
-  if (::fstat(file_, &facts) == 0 && facts.st_size > 0) {
+  lock(file_.number, options_.path);
+  if (::fstat(file_.number, &facts) == 0 && facts.st_size > 0) {
     if (!options_.resume)
       throw UsageError(cat("--output: ", options_.path, " has rows already; go on with --resume, or remove it"));
     earlier_ = read_manifest(options_.path);
@@ -52,10 +52,10 @@ JobOutput::JobOutput(Options options, const Manifest& manifest) : options_(std::
   }
 }
 
-JobOutput::~JobOutput() {
-  if (writer_ || file_ <= STDOUT_FILENO) return;
-  if (created_) ::unlink(options_.path.c_str());  // the job never came to its first row: leave no trace
-  ::close(file_);
+JobOutput::OpenedFile::~OpenedFile() {
+  if (number <= STDOUT_FILENO) return;
+  if (!made.empty()) ::unlink(made.c_str());  // the job never came to its first row: leave no trace
+  ::close(number);
 }
 
 void JobOutput::check_settings(const Manifest& manifest) const {
@@ -72,15 +72,15 @@ std::optional<std::string> JobOutput::started() const {
 
 void JobOutput::open_file() {
   if (options_.path == "-") {
-    file_ = STDOUT_FILENO;
+    file_.number = STDOUT_FILENO;
     return;
   }
-  file_ = ::open(options_.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  created_ = file_ >= 0;
-  if (file_ < 0 && errno == EEXIST) file_ = ::open(options_.path.c_str(), O_RDWR | O_CLOEXEC);
-  // A pipe or a device may be open for writing only.
-  if (file_ < 0 && errno != ENOENT) file_ = ::open(options_.path.c_str(), O_WRONLY | O_CLOEXEC);
-  if (file_ < 0) throw OutputError(cat(options_.path, ": cannot be opened for writing: ", std::strerror(errno)));
+  const char* const path = options_.path.c_str();
+  file_.number = ::open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (file_.number >= 0) file_.made = options_.path;
+  else if (errno == EEXIST) file_.number = ::open(path, O_RDWR | O_CLOEXEC);
+  if (file_.number < 0 && errno != ENOENT) file_.number = ::open(path, O_WRONLY | O_CLOEXEC);  // a pipe or a device
+  if (file_.number < 0) throw OutputError(cat(options_.path, ": cannot be opened for writing: ", std::strerror(errno)));
 }
 
 void JobOutput::read_rows() {
@@ -114,8 +114,8 @@ void JobOutput::rewrite(const std::string& why) {
   const std::string temporary = options_.path + ".tmp";
   const int file = ::open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file < 0) throw OutputError(cat(temporary, ": cannot be opened to ", why, ": ", std::strerror(errno)));
+  auto copy = std::make_unique<JsonlWriter>(file, temporary, true);  // owns the file from here
   lock(file, temporary);
-  auto copy = std::make_unique<JsonlWriter>(file, temporary, true);
   std::map<std::int64_t, Place> places;
   {
     const MappedFile old(options_.path);
@@ -129,9 +129,7 @@ void JobOutput::rewrite(const std::string& why) {
   rows_ = std::move(places);
   end_ = copy->size();
   in_order_ = true;
-  if (!writer_) ::close(file_);
-  file_ = file;
-  writer_ = std::move(copy);
+  writer_ = std::move(copy);  // closes the old file, and with it the old lock, unless file_ still has it
 }
 
 void JobOutput::start_writer() {
@@ -140,9 +138,9 @@ void JobOutput::start_writer() {
     rewrite("take failed rows out");
     return;
   }
-  if (regular_ && ::ftruncate(file_, end_) != 0) throw OutputError(cat(options_.path, ": its torn last line cannot be cut off: ", std::strerror(errno)));
-  if (regular_) ::lseek(file_, end_, SEEK_SET);
-  writer_ = std::make_unique<JsonlWriter>(file_, options_.path == "-" ? "stdout" : options_.path, regular_);
+  if (regular_ && ::ftruncate(file_.number, end_) != 0) throw OutputError(cat(options_.path, ": its torn last line cannot be cut off: ", std::strerror(errno)));
+  if (regular_) ::lseek(file_.number, end_, SEEK_SET);
+  writer_ = std::make_unique<JsonlWriter>(std::exchange(file_.number, -1), options_.path == "-" ? "stdout" : options_.path, regular_);
 }
 
 void JobOutput::write(const OrderedJson& row) {

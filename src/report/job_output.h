@@ -25,7 +25,6 @@ class JobOutput {
   /// @throws UsageError (rows are there and no `resume`; made with other settings, naming them), OutputError (cannot be opened, or
   /// another process writes it), FormatError (its rows are none of ours)
   JobOutput(Options options, const Manifest& manifest);
-  ~JobOutput();
 
   /// Once more, when the model is open and its hash is known. @throws UsageError naming what differs
   void check_settings(const Manifest& manifest) const;
@@ -45,14 +44,23 @@ class JobOutput {
   struct Place {
     std::int64_t offset = 0, bytes = 0;  ///< of the line, its end included
   };
+  // Closed with the object unless a writer has taken it over; a file that was made and never written is removed again.
+  struct OpenedFile {
+    int number = -1;
+    std::string made;  ///< its path, if it was not there before
+    OpenedFile() = default;
+    OpenedFile(const OpenedFile&) = delete;
+    OpenedFile& operator=(const OpenedFile&) = delete;
+    ~OpenedFile();
+  };
   void open_file();
   void read_rows();
   void rewrite(const std::string& why);
   void start_writer();
 
   Options options_;
-  int file_ = -1;
-  bool regular_ = false, created_ = false, in_order_ = true;
+  OpenedFile file_;
+  bool regular_ = false, in_order_ = true;
   std::int64_t end_ = 0;            ///< of the last whole row
   std::map<std::int64_t, Place> rows_;
   JobTotals totals_;

@@ -13,7 +13,7 @@
 namespace kvgauge::testing {
 namespace {
 
-constexpr int kRows = 40;
+constexpr int kRows = 24;
 
 // A job of a few seconds: greedy, f32, bit-identical whatever shares a batch.
 struct Job {
@@ -21,7 +21,7 @@ struct Job {
   std::string in = (dir.path() / "in.jsonl").string(), out = (dir.path() / "out.jsonl").string();
   explicit Job(int rows = kRows) { write_file(in, questions(rows)); }
   std::vector<std::string> run(const std::vector<std::string>& more = {}, bool resume = true) const {
-    std::vector<std::string> arguments = {"run", "--input", in, "--output", out, "--think", "on", "--max-tokens", "120", "--ignore-eos", "--dtype", "f32", "--batch-invariant", "--threads", "2", "--quiet", "--max-batch", "4"};
+    std::vector<std::string> arguments = {"run", "--input", in, "--output", out, "--think", "on", "--max-tokens", "60", "--ignore-eos", "--dtype", "f32", "--batch-invariant", "--threads", "2", "--quiet", "--max-batch", "4"};
     if (resume) arguments.push_back("--resume");
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
@@ -62,7 +62,7 @@ TEST(Resume, KilledAtRandomMomentsEveryRowIsThereOnce) {
     const std::vector<std::string> more = unordered ? std::vector<std::string>{"--unordered"} : std::vector<std::string>{};
     for (int kills = 0; kills < 10; ++kills) {
       Program program(job.run(more));
-      sleep_ms(static_cast<int>(random() % 400));
+      sleep_ms(static_cast<int>(random() % 300));
       program.signal(SIGKILL);
       program.wait();
     }

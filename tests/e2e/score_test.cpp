@@ -76,8 +76,11 @@ TEST(Score, TextPairsGetTheEndOfTurn) {
   const auto rows = rows_in(answered.answers);
   std::string pairs;
   for (const OrderedJson& row : rows) {
-    const auto& question = rows_of(questions(1, row["index"].get<int>()))[0];
-    pairs += OrderedJson({{"prompt", question["question"]}, {"response", row["text"]}}).dump() + "\n";
+    const OrderedJson question = rows_of(questions(1, row["index"].get<int>())).at(0);
+    OrderedJson pair = OrderedJson::object();
+    pair["prompt"] = question["question"];
+    pair["response"] = row["text"];
+    pairs += pair.dump() + "\n";
   }
   const Outcome outcome = kvgauge({"score", "--input", "-", "--think", "off", "--quiet", "--output-ids", "--dtype", "f32"}, pairs + "{\"prompt\":\"no response\"}\n");
   EXPECT_EQ(outcome.exit, 1);
