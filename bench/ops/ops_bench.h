@@ -11,6 +11,7 @@
 #include <random>
 #include <vector>
 
+#include "core/buffer.h"
 #include "cpu/cpu_backend.h"
 
 namespace kvgauge::bench {
@@ -52,7 +53,7 @@ struct Pages {
     view = {.dtype = dtype, .layers = layers, .kv_heads = kv_heads, .head_dim = head_dim, .block_stride = 2 * kv_heads * tile,
             .head_stride = tile, .token_stride = head_dim};
     const std::size_t layer_bytes = static_cast<std::size_t>(blocks * view.block_stride) * size_of(dtype);
-    memory.resize(static_cast<std::size_t>(layers) * layer_bytes);
+    memory = Buffer(static_cast<std::size_t>(layers) * layer_bytes);
     const auto values = uniform_floats(memory.size() / size_of(dtype), 7);
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (dtype == DType::kF32) {
@@ -78,7 +79,7 @@ struct Pages {
                                                          : to_float(reinterpret_cast<const bf16_t*>(row)[j]));
   }
 
-  std::vector<std::byte> memory;
+  Buffer memory;
   std::vector<std::byte*> k_base, v_base;
   std::vector<std::int32_t> table;
   PagedKvView view;

@@ -46,10 +46,22 @@ KVGAUGE_INLINE void transpose(Floats (&rows)[kLanes]) {
   }
 }
 
+/// Rows that will be read soon. A page holds a few KiB of one head, too little for the hardware's prefetcher to get going.
+struct ComingRows {
+  const void* const* rows = nullptr;
+  int tokens = 0, row_bytes = 0;
+
+  KVGAUGE_INLINE void touch(const ComingRows& coming, int first, int last) {
+    for (int t = first; t < last && t < coming.tokens; ++t)
+      for (int at = 0; at < coming.row_bytes; at += 64) __builtin_prefetch(static_cast<const char*>(coming.rows[t]) + at);
+  }
+};
+
 /// tile[j][t] = rows[t][j] for t < tokens; zero up to the next multiple of kLanes
 template <class T>
-void transpose_tile(const void* const* rows, int tokens, int head_dim, float* tile) {
+void transpose_tile(const void* const* rows, int tokens, int head_dim, float* tile, const ComingRows& coming) {
   for (int first = 0; first < tokens; first += kLanes) {
+    ComingRows::touch(coming, first, first + kLanes);
     for (int j = 0; j < head_dim; j += kLanes) {
       Floats block[kLanes];
       for (int i = 0; i < kLanes; ++i) {
@@ -68,8 +80,9 @@ void transpose_tile(const void* const* rows, int tokens, int head_dim, float* ti
 
 /// tile[t][j] = rows[t][j], rows padded with zeros to `padded`
 template <class T>
-void widen_tile(const void* const* rows, int tokens, int head_dim, int padded, float* tile) {
+void widen_tile(const void* const* rows, int tokens, int head_dim, int padded, float* tile, const ComingRows& coming) {
   for (int t = 0; t < tokens; ++t) {
+    ComingRows::touch(coming, t, t + 1);
     const T* row = static_cast<const T*>(rows[t]);
     for (int j = 0; j < padded; j += kLanes) {
       store(tile + t * padded + j, j + kLanes <= head_dim ? load_elements(row + j)
@@ -178,10 +191,15 @@ void attend(const SplitTask& task) {
   const int padded = padded_head_dim(task.head_dim);
   float* tile = task.scratch;
   float* scores = task.scratch + kTileTokens * padded;
+  const int row_bytes = task.head_dim * static_cast<int>(sizeof(T));
+  const auto tile_tokens = [&](int t) { return task.tokens - t < kTileTokens ? task.tokens - t : kTileTokens; };
 
+  ComingRows::touch({task.k_rows, tile_tokens(0), row_bytes}, 0, kTileTokens);
   for (int t = 0; t < task.tokens; t += kTileTokens) {
-    const int tokens = task.tokens - t < kTileTokens ? task.tokens - t : kTileTokens;
-    transpose_tile<T>(task.k_rows + t, tokens, task.head_dim, tile);
+    const int tokens = tile_tokens(t);
+    const bool is_last = t + kTileTokens >= task.tokens;
+    const ComingRows coming = {is_last ? task.v_rows : task.k_rows + t + kTileTokens, tile_tokens(is_last ? 0 : t + kTileTokens), row_bytes};
+    transpose_tile<T>(task.k_rows + t, tokens, task.head_dim, tile, coming);
     int begin = 0;
     while (begin < task.queries && task.limits[begin] <= t) ++begin;
     for_query_tiles(begin, task.queries, [&]<int kRows>(int first) __attribute__((always_inline)) {
@@ -196,8 +214,9 @@ void attend(const SplitTask& task) {
       exponentiate(scores + query * kSplitTokens, task.limits[query], task.maximum[query], task.sum[query]);
   }
   for (int t = 0; t < task.tokens; t += kTileTokens) {
-    const int tokens = task.tokens - t < kTileTokens ? task.tokens - t : kTileTokens;
-    widen_tile<T>(task.v_rows + t, tokens, task.head_dim, padded, tile);
+    const int tokens = tile_tokens(t);
+    widen_tile<T>(task.v_rows + t, tokens, task.head_dim, padded, tile,
+                  {task.v_rows + t + kTileTokens, tile_tokens(t + kTileTokens), row_bytes});
     int begin = 0;
     while (begin < task.queries && task.limits[begin] <= t) ++begin;
     for_query_tiles(begin, task.queries, [&]<int kRows>(int first) __attribute__((always_inline)) {
