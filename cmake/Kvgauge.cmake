@@ -29,6 +29,11 @@ if(KVGAUGE_SANITIZE)
   target_link_options(kvgauge_options INTERFACE -fsanitize=${KVGAUGE_SANITIZE})
 endif()
 
+if(KVGAUGE_FUZZ)  # libFuzzer is guided by the coverage of the libraries under test, so they are instrumented too
+  target_compile_options(kvgauge_options INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(kvgauge_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # kvgauge_library(name SOURCES a.cpp ... LINK other ...): static library kvgauge_<name>, alias kvgauge::<name>
 function(kvgauge_library name)
   cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
