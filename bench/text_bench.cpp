@@ -1,4 +1,5 @@
-// Tokenizer speed. usage: text_bench TOKENIZER_JSON TEXT_FILE...     prints one JSON line per file: MB/s, tokens, best of 5
+// Tokenizer speed. usage: text_bench TOKENIZER_JSON TEXT_FILE...     prints one JSON line per file: MB/s, tokens, best
+// of 5
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -28,7 +29,8 @@ int main(int argc, char** argv) {
     std::optional<Tokenizer> tokenizer;
     const MappedFile json(argv[1]);
     const double load = seconds_of([&] { tokenizer.emplace(parse_tokenizer_json(json.text(), argv[1]), argv[1]); });
-    std::printf("{\"bench\":\"text/load\",\"file\":\"%s\",\"mb\":%.1f,\"seconds\":%.3f}\n", argv[1], static_cast<double>(json.text().size()) / 1e6, load);
+    std::printf("{\"bench\":\"text/load\",\"file\":\"%s\",\"mb\":%.1f,\"seconds\":%.3f}\n", argv[1],
+                static_cast<double>(json.text().size()) / 1e6, load);
     for (int i = 2; i < argc; ++i) {
       const MappedFile text(argv[i]);
       std::vector<std::int32_t> ids;
@@ -38,8 +40,10 @@ int main(int argc, char** argv) {
         decode = std::min(decode, seconds_of([&] { tokenizer->decode(ids); }));
       }
       const double megabytes = static_cast<double>(text.text().size()) / 1e6;
-      std::printf("{\"bench\":\"text/encode\",\"file\":\"%s\",\"mb\":%.1f,\"tokens\":%zu,\"encode_mb_s\":%.1f,\"decode_mb_s\":%.1f}\n", argv[i], megabytes, ids.size(),
-                  megabytes / encode, megabytes / decode);
+      std::printf(
+          "{\"bench\":\"text/"
+          "encode\",\"file\":\"%s\",\"mb\":%.1f,\"tokens\":%zu,\"encode_mb_s\":%.1f,\"decode_mb_s\":%.1f}\n",
+          argv[i], megabytes, ids.size(), megabytes / encode, megabytes / decode);
     }
   } catch (const Error& error) {
     std::fprintf(stderr, "text_bench: %s\n", error.what());

@@ -9,10 +9,10 @@ namespace kvgauge::cli {
 
 /// Exit codes (docs/cli/README.md). Errors are exceptions: main() maps their types to the last four.
 inline constexpr int kDone = 0;
-inline constexpr int kRowsFailed = 1;   ///< finished, but some rows carry an `error`
+inline constexpr int kRowsFailed = 1;  ///< finished, but some rows carry an `error`
 inline constexpr int kBadUsage = 2;
-inline constexpr int kBadInput = 3;     ///< model or input file
-inline constexpr int kBadDevice = 4;    ///< device, memory, or output that cannot be written
+inline constexpr int kBadInput = 3;   ///< model or input file
+inline constexpr int kBadDevice = 4;  ///< device, memory, or output that cannot be written
 inline constexpr int kInterrupted = 130;
 
 /// A verb: its options are in `app`, and `run` does the work after they have been parsed.

@@ -44,7 +44,8 @@ class Table {
         return;
       }
     const OrderedJson* const correct = member(&row, "correct");
-    if (!correct || !correct->is_boolean()) throw FormatError(cat(where, ": no true or false in 'correct', a row of `kvgauge grade` was needed"));
+    if (!correct || !correct->is_boolean())
+      throw FormatError(cat(where, ": no true or false in 'correct', a row of `kvgauge grade` was needed"));
     const OrderedJson* const reason = member(&ours, "finish_reason");
     input_.correct.push_back(correct->get<bool>());
     input_.complete.push_back(!reason || *reason == "stop");
@@ -65,13 +66,15 @@ class Table {
   // With n > 1, `usage` counts all answers; the row's scores are the first one's.
   static std::int64_t completion_tokens(const OrderedJson& row) {
     const OrderedJson* const candidates = member(&row, "candidates");
-    const OrderedJson* const tokens = candidates && candidates->is_array() && !candidates->empty() ? member(&candidates->front(), "completion_tokens")
-                                                                                                   : member(member(&row, "usage"), "completion_tokens");
+    const OrderedJson* const tokens = candidates && candidates->is_array() && !candidates->empty()
+                                          ? member(&candidates->front(), "completion_tokens")
+                                          : member(member(&row, "usage"), "completion_tokens");
     return tokens && tokens->is_number_integer() ? tokens->get<std::int64_t>() : -1;
   }
 
   std::vector<double>& column(const std::string& path) {
-    const auto at = std::find_if(input_.scores.begin(), input_.scores.end(), [&](const auto& score) { return score.first == path; });
+    const auto at = std::find_if(input_.scores.begin(), input_.scores.end(),
+                                 [&](const auto& score) { return score.first == path; });
     return at != input_.scores.end() ? at->second : input_.scores.emplace_back(path, std::vector<double>()).second;
   }
 
@@ -113,20 +116,26 @@ int evaluate(const EvaluateOptions& o) {
                : o.format == "csv" ? evaluation_csv(evaluation)
                                    : evaluation_markdown(evaluation));
   output.finish();
-  if (table.failed() > 0 && !o.quiet) std::fputs(cat("kvgauge: ", table.failed(), " rows with an error are left out\n").c_str(), stderr);
+  if (table.failed() > 0 && !o.quiet)
+    std::fputs(cat("kvgauge: ", table.failed(), " rows with an error are left out\n").c_str(), stderr);
   return kDone;
 }
 
 }  // namespace
 
 Command add_evaluate(CLI::App& root) {
-  CLI::App* const app = root.add_subcommand("evaluate", "How well scores tell right answers from wrong ones: accuracy, AUROC, FPR95, AUPR, PRR");
+  CLI::App* const app = root.add_subcommand(
+      "evaluate", "How well scores tell right answers from wrong ones: accuracy, AUROC, FPR95, AUPR, PRR");
   const auto o = std::make_shared<EvaluateOptions>();
   add_text(*app, "--input", o->input, "FILE", "graded JSONL (rows of `kvgauge grade`), or - for stdin");
   add_text(*app, "--output", o->output, "FILE", "the report, or - for stdout (the default)");
   add_text(*app, "--format", o->format, "md|json|csv", "of the report (md)");
-  app->add_option("--score", o->scores, "only this score, by its dotted path under 'scores'; may be given several times")->type_name("PATH")->allow_extra_args(false);
-  add_choice(*app, "--nan-policy", o->nan_policy, {"worst", "drop", "zero"}, "what an undefined score counts as (worst)");
+  app->add_option("--score", o->scores,
+                  "only this score, by its dotted path under 'scores'; may be given several times")
+      ->type_name("PATH")
+      ->allow_extra_args(false);
+  add_choice(*app, "--nan-policy", o->nan_policy, {"worst", "drop", "zero"},
+             "what an undefined score counts as (worst)");
   app->add_flag("--quiet", o->quiet, "no warnings");
   app->footer(kExamples);
   return {app, [o] { return evaluate(*o); }};

@@ -48,7 +48,8 @@ std::optional<std::string> gold_of(const OrderedJson& row) {
 }
 
 std::optional<std::string> text_of(const OrderedJson& row) {
-  if (const OrderedJson* const choices = member(member(given(row, "response"), "body"), "choices"); choices && choices->is_array() && !choices->empty()) {
+  if (const OrderedJson* const choices = member(member(given(row, "response"), "body"), "choices");
+      choices && choices->is_array() && !choices->empty()) {
     const OrderedJson& choice = choices->front();
     const OrderedJson* const message = member(&choice, "message");
     const OrderedJson* const text = message ? member(message, "content") : member(&choice, "text");
@@ -80,13 +81,15 @@ class Grader {
   void grade_row(OrderedJson& row, std::int64_t line, Counts& counts) const {
     const std::string gold = gold_for(row, line);
     const OrderedJson& ours = kvgauge_fields(row);
-    if (const OrderedJson* const error = given(ours, "error")) throw RequestError(error->is_string() ? error->get<std::string>() : "the row failed");
+    if (const OrderedJson* const error = given(ours, "error"))
+      throw RequestError(error->is_string() ? error->get<std::string>() : "the row failed");
     const auto text = text_of(row);
     if (!text) throw RequestError("no answer to grade, one of text, response or prediction was needed");
     const Grade grade = kvgauge::grade(dataset_, *text, gold, is_finished(ours));
     if (const auto candidates = row.find("candidates"); candidates != row.end() && candidates->is_array())
       for (OrderedJson& candidate : *candidates)
-        if (const auto answer = text_of(candidate)) put_grade(candidate, kvgauge::grade(dataset_, *answer, gold, is_finished(candidate)));
+        if (const auto answer = text_of(candidate))
+          put_grade(candidate, kvgauge::grade(dataset_, *answer, gold, is_finished(candidate)));
     row["gold"] = grade.gold;
     put_grade(row, grade);
     counts.correct += grade.correct;
@@ -101,7 +104,8 @@ class Grader {
       const OrderedJson row = parse_row(*line, where);
       const auto gold = gold_of(row);
       if (!gold) throw FormatError(cat(where, ": no gold answer, one of gold, answer or solution was needed"));
-      if (!gold_.emplace(row_id(row, line->number), *gold).second) throw FormatError(cat(where, ": the id '", row_id(row, line->number), "' is there twice, once was needed"));
+      if (!gold_.emplace(row_id(row, line->number), *gold).second)
+        throw FormatError(cat(where, ": the id '", row_id(row, line->number), "' is there twice, once was needed"));
     }
   }
 
@@ -129,7 +133,8 @@ OrderedJson graded_row(const Grader& grader, const JsonlLine& line, const std::s
     ++counts.rows;
   } catch (const Error& error) {
     ++counts.failed;
-    if (!row.contains("error") || !row["error"].is_string()) row["error"] = cat(file, ":", line.number, ": ", error.what());
+    if (!row.contains("error") || !row["error"].is_string())
+      row["error"] = cat(file, ":", line.number, ": ", error.what());
   }
   return row;
 }
@@ -145,16 +150,20 @@ int grade(const GradeOptions& o) {
   output.finish();
   const double rows = static_cast<double>(std::max<std::int64_t>(counts.rows, 1));
   if (!o.quiet)
-    std::fputs(fmt::format("kvgauge: {} rows graded, accuracy {:.2f} % ({} right), by the released grader {:.2f} %; {} rows not graded\n", counts.rows,
-                           100.0 * static_cast<double>(counts.correct) / rows, counts.correct, 100.0 * static_cast<double>(counts.paper_correct) / rows, counts.failed)
-                   .c_str(), stderr);
+    std::fputs(fmt::format("kvgauge: {} rows graded, accuracy {:.2f} % ({} right), by the released grader {:.2f} %; {} "
+                           "rows not graded\n",
+                           counts.rows, 100.0 * static_cast<double>(counts.correct) / rows, counts.correct,
+                           100.0 * static_cast<double>(counts.paper_correct) / rows, counts.failed)
+                   .c_str(),
+               stderr);
   return counts.failed > 0 ? kRowsFailed : kDone;
 }
 
 }  // namespace
 
 Command add_grade(CLI::App& root) {
-  CLI::App* const app = root.add_subcommand("grade", "Compare answers with gold answers: adds predicted, gold, correct, paper_correct");
+  CLI::App* const app =
+      root.add_subcommand("grade", "Compare answers with gold answers: adds predicted, gold, correct, paper_correct");
   const auto o = std::make_shared<GradeOptions>();
   add_text(*app, "--dataset", o->dataset, "exact|gsm8k", "how answers are read and compared");
   add_text(*app, "--input", o->input, "FILE", "JSONL of answers (rows of `kvgauge run`), or - for stdin");

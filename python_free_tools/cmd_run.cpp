@@ -34,7 +34,9 @@ struct RunOptions {
 
 void warn_of_idle_flags(const RunOptions& o) {
   if (o.temperature > 0 || o.job.quiet) return;
-  const auto warn = [](const char* flag) { std::fputs(cat("kvgauge: warning: ", flag, ": has no effect at temperature 0 (greedy)\n").c_str(), stderr); };
+  const auto warn = [](const char* flag) {
+    std::fputs(cat("kvgauge: warning: ", flag, ": has no effect at temperature 0 (greedy)\n").c_str(), stderr);
+  };
   if (o.top_p != 1) warn("--top-p");
   if (o.top_k != 0) warn("--top-k");
   if (o.min_p != 0) warn("--min-p");
@@ -76,7 +78,11 @@ int run(const RunOptions& o) {
     check_template(o.prompts, engine.files());
     const RequestMaker maker{.prompter = prompter_of(engine),
                              .prompts = o.prompts,
-                             .sampling = {.temperature = o.temperature, .top_p = o.top_p, .min_p = o.min_p, .top_k = o.top_k, .seed = static_cast<std::uint64_t>(o.job.seed)},
+                             .sampling = {.temperature = o.temperature,
+                                          .top_p = o.top_p,
+                                          .min_p = o.min_p,
+                                          .top_k = o.top_k,
+                                          .seed = static_cast<std::uint64_t>(o.job.seed)},
                              .stop = {.max_tokens = o.max_tokens, .stop = o.stop, .ignore_eos = o.ignore_eos},
                              .scores = scores,
                              .samples = o.samples};
@@ -88,7 +94,8 @@ int run(const RunOptions& o) {
 }  // namespace
 
 Command add_run(CLI::App& root) {
-  CLI::App* const app = root.add_subcommand("run", "Answer questions and score the answers in the same pass: JSONL in, one JSONL row out per question");
+  CLI::App* const app = root.add_subcommand(
+      "run", "Answer questions and score the answers in the same pass: JSONL in, one JSONL row out per question");
   const auto o = std::make_shared<RunOptions>();
   add_model_options(*app, o->model);
   add_job_options(*app, o->job);
@@ -98,8 +105,11 @@ Command add_run(CLI::App& root) {
   add_real(*app, "--temperature", o->temperature, 0, 100, "0 is greedy (0)");
   add_real(*app, "--top-p", o->top_p, 0, 1, "keep the likeliest tokens of this total probability (1: all)");
   add_count(*app, "--top-k", o->top_k, 0, INT32_MAX, "keep the K likeliest tokens (0: all)");
-  add_real(*app, "--min-p", o->min_p, 0, 1, "keep tokens of at least this share of the likeliest one's probability (0: all)");
-  app->add_option("--stop", o->stop, "ends the answer and is not part of it; may be given several times")->type_name("TEXT")->allow_extra_args(false);
+  add_real(*app, "--min-p", o->min_p, 0, 1,
+           "keep tokens of at least this share of the likeliest one's probability (0: all)");
+  app->add_option("--stop", o->stop, "ends the answer and is not part of it; may be given several times")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
   app->add_flag("--ignore-eos", o->ignore_eos, "do not end at the end-of-text token");
   add_count(*app, "--n", o->samples, 1, 1024, "answers per question over one shared prompt (1)");
   app->footer(kExamples);

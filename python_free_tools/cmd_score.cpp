@@ -27,7 +27,8 @@ int score(const PairOptions& o) {
   check_job(o.job);
   check_prompt(o.prompts);
   const ScoreSpec scores = score_spec(o.scores);
-  if (!scores.kv_coe && !scores.prob) throw UsageError("--scores: found 'none', at least one group to compute was needed");
+  if (!scores.kv_coe && !scores.prob)
+    throw UsageError("--scores: found 'none', at least one group to compute was needed");
   Job job;
   job.manifest.verb = "score";
   job.options = o.job;
@@ -49,7 +50,8 @@ int score(const PairOptions& o) {
 }  // namespace
 
 Command add_score(CLI::App& root) {
-  CLI::App* const app = root.add_subcommand("score", "Score finished answers without generating: prompts and responses in, scores out");
+  CLI::App* const app =
+      root.add_subcommand("score", "Score finished answers without generating: prompts and responses in, scores out");
   const auto o = std::make_shared<PairOptions>();
   add_model_options(*app, o->model);
   add_job_options(*app, o->job);

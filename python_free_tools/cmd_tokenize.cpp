@@ -36,17 +36,21 @@ std::vector<std::int32_t> ids_of(const std::string& line, const std::string& whe
   std::string numbers = line;
   if (line.starts_with("{")) {
     const Json row = parse_json(line, where);
-    numbers = row.contains("ids") ? row["ids"].dump() : row.contains("output_ids") ? row["output_ids"].dump() : throw FormatError(cat(where, ": no 'ids' in the row"));
+    numbers = row.contains("ids")          ? row["ids"].dump()
+              : row.contains("output_ids") ? row["output_ids"].dump()
+                                           : throw FormatError(cat(where, ": no 'ids' in the row"));
   }
   std::vector<std::int32_t> ids;
-  for (const char* at = numbers.data(), * const end = at + numbers.size(); at != end;) {
+  for (const char *at = numbers.data(), *const end = at + numbers.size(); at != end;) {
     if (std::string_view(" ,[]\t\r").find(*at) != std::string_view::npos) {
       ++at;
       continue;
     }
     std::int32_t id = 0;
     const auto [rest, error] = std::from_chars(at, end, id);
-    if (error != std::errc() || id < 0) throw FormatError(cat(where, ": found '", printable(std::string_view(at, static_cast<std::size_t>(end - at)), 40), "', a token id was needed"));
+    if (error != std::errc() || id < 0)
+      throw FormatError(cat(where, ": found '", printable(std::string_view(at, static_cast<std::size_t>(end - at)), 40),
+                            "', a token id was needed"));
     ids.push_back(id);
     at = rest;
   }
@@ -57,7 +61,8 @@ OrderedJson encoded(const Tokenizer& tokenizer, const std::string& text, bool ad
   OrderedJson row = OrderedJson::object();
   row["ids"] = tokenizer.encode(text, {.parse_added = true, .add_special = add_special});
   row["tokens"] = OrderedJson::array();
-  for (const OrderedJson& id : row["ids"]) row["tokens"].push_back(std::string(tokenizer.token_bytes(id.get<std::int32_t>())));
+  for (const OrderedJson& id : row["ids"])
+    row["tokens"].push_back(std::string(tokenizer.token_bytes(id.get<std::int32_t>())));
   return row;
 }
 
@@ -76,7 +81,8 @@ int tokenize(const TokenizeOptions& o, bool has_text) {
   std::int64_t number = 0;
   const auto write = [&](const std::string& line) {
     const std::string where = has_text ? "--text" : cat(o.input == "-" ? "stdin" : o.input, ":", ++number);
-    output.write(to_line(o.decode ? OrderedJson{{"text", tokenizer.decode(ids_of(line, where), o.skip_special)}} : encoded(tokenizer, line, o.add_special)));
+    output.write(to_line(o.decode ? OrderedJson{{"text", tokenizer.decode(ids_of(line, where), o.skip_special)}}
+                                  : encoded(tokenizer, line, o.add_special)));
   };
   if (has_text) {
     write(o.text);
@@ -93,8 +99,10 @@ int tokenize(const TokenizeOptions& o, bool has_text) {
 Command add_tokenize(CLI::App& root) {
   CLI::App* const app = root.add_subcommand("tokenize", "Text to token ids, or back with --decode");
   const auto o = std::make_shared<TokenizeOptions>();
-  add_text(*app, "--model", o->model, "PATH", "Hugging Face folder or .gguf file; left out: the embedded tiny-reasoner");
-  CLI::Option* const text = add_text(*app, "--text", o->text, "TEXT", "the text (or ids); left out: the lines of --input");
+  add_text(*app, "--model", o->model, "PATH",
+           "Hugging Face folder or .gguf file; left out: the embedded tiny-reasoner");
+  CLI::Option* const text =
+      add_text(*app, "--text", o->text, "TEXT", "the text (or ids); left out: the lines of --input");
   add_text(*app, "--input", o->input, "FILE", "lines of text, or - for stdin (the default)");
   app->add_flag("--decode", o->decode, "ids to text");
   app->add_flag("--add-special", o->add_special, "put the tokens around that the tokenizer adds (BOS, EOS)");

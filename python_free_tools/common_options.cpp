@@ -22,11 +22,14 @@ constexpr std::int64_t kMany = std::int64_t{1} << 40;
 void check_device(const std::string& device) {
   if (device == "auto" || device == "cpu") return;
   if (device == "cuda" || device.starts_with("cuda:") || device == "emulated")
-    throw DeviceError(cat("--device: '", printable(device), "' was asked for, this build has no CUDA back end; use --device cpu"));
+    throw DeviceError(
+        cat("--device: '", printable(device), "' was asked for, this build has no CUDA back end; use --device cpu"));
   throw UsageError(cat("--device: found '", printable(device), "', one of auto, cpu was needed"));
 }
 
-GaugePart part_of(const std::string& text) { return text == "v" ? GaugePart::kV : text == "k" ? GaugePart::kK : GaugePart::kKV; }
+GaugePart part_of(const std::string& text) {
+  return text == "v" ? GaugePart::kV : text == "k" ? GaugePart::kK : GaugePart::kKV;
+}
 
 GaugeSpan span_of(const std::string& text) {
   if (text == "boundary") return GaugeSpan::kBoundary;
@@ -39,10 +42,12 @@ GaugeSpan span_of(const std::string& text) {
 void add_model_options(CLI::App& app, ModelOptions& o) {
   add_text(app, "--model", o.model, "PATH", "Hugging Face folder or .gguf file; left out: the embedded tiny-reasoner");
   add_text(app, "--device", o.device, "auto|cpu", "where to compute");
-  add_choice(app, "--dtype", o.dtype, {"auto", "bf16", "f32"}, "of products and KV pages; auto: bf16 where the processor has it");
+  add_choice(app, "--dtype", o.dtype, {"auto", "bf16", "f32"},
+             "of products and KV pages; auto: bf16 where the processor has it");
   add_count(app, "--threads", o.threads, 1, 4096, "processor threads; left out: all cores");
   add_count(app, "--max-batch", o.max_batch, 1, 65536, "sequences computed at once (32)");
-  add_count(app, "--max-model-len", o.max_model_len, 1, kMany, "longest prompt and answer in tokens; left out: the model's context");
+  add_count(app, "--max-model-len", o.max_model_len, 1, kMany,
+            "longest prompt and answer in tokens; left out: the model's context");
   add_bytes(app, "--kv-memory", o.kv_memory, "memory for KV pages, e.g. 4GiB");
   app.add_flag("--batch-invariant", o.batch_invariant, "same bits whatever shares the batch, at some cost in speed");
   app.add_flag("--no-prefix-cache", o.no_prefix_cache, "compute every prompt from its first token");
@@ -52,7 +57,8 @@ void add_job_options(CLI::App& app, JobOptions& o) {
   add_text(app, "--input", o.input, "FILE", "JSONL, or - for stdin");
   add_text(app, "--output", o.output, "FILE", "JSONL, or - for stdout (the default)");
   add_count(app, "--limit", o.limit, 1, kMany, "only the first N rows");
-  add_count(app, "--seed", o.seed, 0, INT64_MAX, "of sampling (0); a row's answer depends on it and on the row's index only");
+  add_count(app, "--seed", o.seed, 0, INT64_MAX,
+            "of sampling (0); a row's answer depends on it and on the row's index only");
   app.add_flag("--resume", o.resume, "go on with an --output that was interrupted");
   app.add_flag("--retry-failed", o.retry_failed, "with --resume: run the rows that carry an error again");
   app.add_flag("--unordered", o.unordered, "write rows as they finish, not in the order of the input");
@@ -61,14 +67,16 @@ void add_job_options(CLI::App& app, JobOptions& o) {
 }
 
 void add_prompt_options(CLI::App& app, PromptOptions& o) {
-  add_choice(app, "--think", o.think, {"template", "on", "off"}, "enable_thinking of the chat template; template: leave it undefined");
+  add_choice(app, "--think", o.think, {"template", "on", "off"},
+             "enable_thinking of the chat template; template: leave it undefined");
   add_text(app, "--prompt-template", o.prompt_template, "TEXT", "the user's turn, with {field} for fields of the row");
   app.add_flag("--no-chat", o.no_chat, "give prompts to the model as they are, without its chat template");
 }
 
 void add_score_options(CLI::App& app, ScoreOptions& o) {
   add_text(app, "--scores", o.scores, "all|none|LIST", "score groups: kv-coe, prob (kv-coe,prob)");
-  add_choice(app, "--span", o.span, {"response", "boundary", "all", "prompt"}, "positions that the KV trajectory covers (response)");
+  add_choice(app, "--span", o.span, {"response", "boundary", "all", "prompt"},
+             "positions that the KV trajectory covers (response)");
   add_choice(app, "--part", o.part, {"v", "k", "kv"}, "what of the cache it is made of (v)");
   app.add_flag("--trajectory", o.trajectory, "add the arrays dr and dtheta to scores.kv_coe");
   app.add_flag("--output-ids", o.output_ids, "add prompt_ids and output_ids, for `kvgauge score`");
@@ -88,13 +96,22 @@ EngineOptions engine_options(const ModelOptions& o) {
 }
 
 ScoreSpec score_spec(const ScoreOptions& o) {
-  ScoreSpec spec{.kv_coe = o.scores == "all", .prob = o.scores == "all", .part = part_of(o.part), .span = span_of(o.span), .keep_trajectory = o.trajectory};
+  ScoreSpec spec{.kv_coe = o.scores == "all",
+                 .prob = o.scores == "all",
+                 .part = part_of(o.part),
+                 .span = span_of(o.span),
+                 .keep_trajectory = o.trajectory};
   if (o.scores != "all" && o.scores != "none") {
     for (const std::string& group : split_list(o.scores)) {
-      if (group == "kv-coe") spec.kv_coe = true;
-      else if (group == "prob") spec.prob = true;
-      else if (group == "coe" || group == "difficulty") throw UsageError(cat("--scores: the group '", group, "' is not in this version, it has: kv-coe, prob"));
-      else throw UsageError(cat("--scores: found '", printable(group), "', all, none, or a list of kv-coe, prob was needed"));
+      if (group == "kv-coe")
+        spec.kv_coe = true;
+      else if (group == "prob")
+        spec.prob = true;
+      else if (group == "coe" || group == "difficulty")
+        throw UsageError(cat("--scores: the group '", group, "' is not in this version, it has: kv-coe, prob"));
+      else
+        throw UsageError(
+            cat("--scores: found '", printable(group), "', all, none, or a list of kv-coe, prob was needed"));
     }
   }
   if (!spec.kv_coe) {
@@ -118,10 +135,14 @@ void check_job(const JobOptions& o) {
 }
 
 void check_prompt(const PromptOptions& o) {
-  if (o.no_chat && o.think != "template") throw UsageError(cat("--think: '", o.think, "' is a switch of the chat template, which --no-chat leaves out; drop one of them"));
+  if (o.no_chat && o.think != "template")
+    throw UsageError(
+        cat("--think: '", o.think, "' is a switch of the chat template, which --no-chat leaves out; drop one of them"));
 }
 
-std::optional<bool> thinking(const PromptOptions& o) { return o.think == "template" ? std::nullopt : std::optional(o.think == "on"); }
+std::optional<bool> thinking(const PromptOptions& o) {
+  return o.think == "template" ? std::nullopt : std::optional(o.think == "on");
+}
 
 std::string model_path(const std::string& option) {
   if (!option.empty()) {
@@ -135,10 +156,12 @@ std::string model_path(const std::string& option) {
     places.push_back(binary.parent_path().parent_path() / "share" / "kvgauge" / "models");
   places.push_back(fs::path(build_info().source) / "models");
   for (const fs::path& place : places)
-    if (fs::exists(place / kEmbeddedModel / "config.json", ignored)) return (place / kEmbeddedModel).lexically_normal().string();
+    if (fs::exists(place / kEmbeddedModel / "config.json", ignored))
+      return (place / kEmbeddedModel).lexically_normal().string();
   std::vector<std::string> names;
   for (const fs::path& place : places) names.push_back(place.string());
-  throw InputError(cat("--model: not given, and the embedded ", kEmbeddedModel, " is in none of ", join(names, ", "), "; give --model or set KVGAUGE_DATA"));
+  throw InputError(cat("--model: not given, and the embedded ", kEmbeddedModel, " is in none of ", join(names, ", "),
+                       "; give --model or set KVGAUGE_DATA"));
 }
 
 void put_settings(OrderedJson& to, const ModelOptions& o) {

@@ -2,8 +2,9 @@
 
 namespace kvgauge::cli {
 
-/// SIGINT and SIGTERM: outside a job the process ends at once with kInterrupted; within one, the first signal asks the job to
-/// finish what it is writing and the second ends the process at once. SIGPIPE and SIGXFSZ become errors of the write.
+/// SIGINT and SIGTERM: outside a job the process ends at once with kInterrupted; within one, the first signal asks the
+/// job to finish what it is writing and the second ends the process at once. SIGPIPE and SIGXFSZ become errors of the
+/// write.
 void install_signal_handlers();
 
 /// While it lives, signals ask instead of ending.

@@ -16,7 +16,8 @@
 namespace kvgauge::cli {
 namespace {
 
-constexpr std::int64_t kWindowBatches = 8;  // rows read ahead of the oldest one that is not written: bounds the memory of a job
+constexpr std::int64_t kWindowBatches =
+    8;  // rows read ahead of the oldest one that is not written: bounds the memory of a job
 constexpr int kShownWarnings = 20;
 
 enum class Level { kError, kWarn, kInfo, kDebug };
@@ -29,9 +30,15 @@ Level level_of(const JobOptions& options) {
 class JobLoop {
  public:
   JobLoop(const Job& job, Engine& engine, JobOutput& output, JsonlReader& input, std::optional<std::int64_t> total)
-      : job_(job), engine_(engine), output_(output), input_(input), make_request_(job.open(engine)), level_(level_of(job.options)),
+      : job_(job),
+        engine_(engine),
+        output_(output),
+        input_(input),
+        make_request_(job.open(engine)),
+        level_(level_of(job.options)),
         window_(static_cast<std::size_t>(kWindowBatches * job.engine.max_batch)),
-        progress_(level_ < Level::kInfo ? Progress::Style::kNone : Progress::style(false), total, output.totals().rows) {}
+        progress_(level_ < Level::kInfo ? Progress::Style::kNone : Progress::style(false), total,
+                  output.totals().rows) {}
 
   /// @return false if a signal ended it before the last row
   bool run();
@@ -42,8 +49,8 @@ class JobLoop {
   // A row that has been read and not been written.
   struct Row {
     InputRow input;
-    std::vector<std::int32_t> prompt;     // only if it is to be shown
-    std::optional<OrderedJson> output;    // when it has finished
+    std::vector<std::int32_t> prompt;   // only if it is to be shown
+    std::optional<OrderedJson> output;  // when it has finished
   };
   void read_rows();
   void start(InputRow input);
@@ -62,8 +69,8 @@ class JobLoop {
   std::size_t window_;
   Progress progress_;
   GracefulInterruption interruption_;
-  std::map<std::int64_t, Row> rows_;                   // by index
-  std::map<std::int64_t, std::int64_t> index_of_;      // request -> index
+  std::map<std::int64_t, Row> rows_;               // by index
+  std::map<std::int64_t, std::int64_t> index_of_;  // request -> index
   std::int64_t next_index_ = 0;
   int warnings_ = 0;
 };
@@ -118,15 +125,18 @@ void JobLoop::collect() {
     const std::int64_t index = at->second;
     index_of_.erase(at);
     const Row& row = rows_.at(index);
-    finish(index, finished->error.empty() ? output_row(row.input, *finished, row.prompt, job_.output)
-                                          : error_row(row.input, cat(job_.rows.file, ":", row.input.line, ": ", finished->error)));
+    finish(index, finished->error.empty()
+                      ? output_row(row.input, *finished, row.prompt, job_.output)
+                      : error_row(row.input, cat(job_.rows.file, ":", row.input.line, ": ", finished->error)));
   }
 }
 
 void JobLoop::finish(std::int64_t index, OrderedJson output) {
   Row& row = rows_.at(index);
   const RowFacts facts = row_facts(output, "row");
-  if (facts.failed) warn(row.input.error.empty() ? cat(job_.rows.file, ":", row.input.line, ": the row failed, see its error") : row.input.error);
+  if (facts.failed)
+    warn(row.input.error.empty() ? cat(job_.rows.file, ":", row.input.line, ": the row failed, see its error")
+                                 : row.input.error);
   row.output = std::move(output);
   row.input = {};
   row.prompt = {};
@@ -149,7 +159,8 @@ void JobLoop::warn(const std::string& text) {
   if (level_ < Level::kWarn || ++warnings_ > kShownWarnings) return;
   progress_.clear();
   std::fputs(cat("kvgauge: warning: ", text, "\n").c_str(), stderr);
-  if (warnings_ == kShownWarnings) std::fputs("kvgauge: warning: further rows that fail are shown in the output only\n", stderr);
+  if (warnings_ == kShownWarnings)
+    std::fputs("kvgauge: warning: further rows that fail are shown in the output only\n", stderr);
 }
 
 void say(const Job& job, Level level, const std::string& text) {
@@ -170,7 +181,8 @@ int run_job(Job job) {
   } else if (job.options.resume) {
     throw UsageError(cat("--resume: ", input.name(), " cannot be read again, a file was needed for --input"));
   }
-  JobOutput output({.path = job.options.output, .resume = job.options.resume, .retry_failed = job.options.retry_failed}, job.manifest);
+  JobOutput output({.path = job.options.output, .resume = job.options.resume, .retry_failed = job.options.retry_failed},
+                   job.manifest);
 
   Engine engine(job.engine);
   job.manifest.model = job.engine.model.string();
@@ -194,12 +206,17 @@ int run_job(Job job) {
   if (complete) job.manifest.finished = utc_now();
   if (output.is_regular()) write_manifest(job.options.output, job.manifest);
   const EngineStats stats = engine.stats();
-  say(job, Level::kInfo, fmt::format("{} rows, {} failed, {} completion tokens; {:.1f} s, {:.0f} tok/s", totals.rows, totals.failed, totals.completion_tokens,
-                                     loop.seconds(), static_cast<double>(loop.tokens()) / std::max(loop.seconds(), 1e-3)));
-  say(job, Level::kDebug, cat(stats.steps, " steps, ", stats.prefill_tokens, " prefill and ", stats.decode_tokens, " decode tokens, ", stats.cached_tokens,
-                              " from the prefix cache, ", stats.preemptions, " preemptions, ", stats.gauge_calls, " gauge and ", stats.stats_calls, " statistics calls"));
+  say(job, Level::kInfo,
+      fmt::format("{} rows, {} failed, {} completion tokens; {:.1f} s, {:.0f} tok/s", totals.rows, totals.failed,
+                  totals.completion_tokens, loop.seconds(),
+                  static_cast<double>(loop.tokens()) / std::max(loop.seconds(), 1e-3)));
+  say(job, Level::kDebug,
+      cat(stats.steps, " steps, ", stats.prefill_tokens, " prefill and ", stats.decode_tokens, " decode tokens, ",
+          stats.cached_tokens, " from the prefix cache, ", stats.preemptions, " preemptions, ", stats.gauge_calls,
+          " gauge and ", stats.stats_calls, " statistics calls"));
   if (!complete) {
-    say(job, Level::kError, cat("interrupted: ", totals.rows, " rows are written", output.is_regular() ? "; go on with --resume" : ""));
+    say(job, Level::kError,
+        cat("interrupted: ", totals.rows, " rows are written", output.is_regular() ? "; go on with --resume" : ""));
     return kInterrupted;
   }
   return totals.failed > 0 ? kRowsFailed : kDone;

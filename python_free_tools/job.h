@@ -12,9 +12,10 @@
 namespace kvgauge::cli {
 
 /// A verb that turns rows into requests and finished requests into rows. What `run` and `score` share:
-/// the order of checks (everything that can be refused is refused before the model is loaded), resume, progress, interruption.
+/// the order of checks (everything that can be refused is refused before the model is loaded), resume, progress,
+/// interruption.
 struct Job {
-  Manifest manifest = {};                 ///< verb and settings filled in
+  Manifest manifest = {};  ///< verb and settings filled in
   JobOptions options = {};
   EngineOptions engine = {};
   RowFormat rows = {};

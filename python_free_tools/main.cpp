@@ -29,7 +29,8 @@ kvgauge VERB --help explains a verb. Exit codes: 0 done, 1 some rows failed, 2 b
 
 void print_version() {
   const BuildInfo& info = build_info();
-  std::printf("kvgauge %s (commit %s)\nbuild: %s\ncuda: not in this build\ncpu: %s\n", info.version.c_str(), info.commit.c_str(), info.options.c_str(), cpu_features().c_str());
+  std::printf("kvgauge %s (commit %s)\nbuild: %s\ncuda: not in this build\ncpu: %s\n", info.version.c_str(),
+              info.commit.c_str(), info.options.c_str(), cpu_features().c_str());
 }
 
 // An unknown flag or verb, with the one that was probably meant.
@@ -40,17 +41,25 @@ UsageError unknown(const CLI::App& app, const std::string& where, const std::str
     for (const CLI::Option* const option : app.get_options())
       for (const std::string& flag : option->get_lnames()) known.push_back("--" + flag);
   } else {
-    for (const CLI::App* const verb : app.get_subcommands([](const CLI::App*) { return true; })) known.push_back(verb->get_name());
+    for (const CLI::App* const verb : app.get_subcommands([](const CLI::App*) { return true; }))
+      known.push_back(verb->get_name());
   }
   const std::string meant = closest(name, known);
-  const std::string needed = name.starts_with("-") ? "a flag that is in --help" : known.empty() ? "no further word" : "one of " + join(known, ", ");
-  return UsageError(cat(where, "found '", printable(name), "', ", needed, " was needed", meant.empty() ? "" : cat("; did you mean ", meant, "?")));
+  const std::string needed = name.starts_with("-") ? "a flag that is in --help"
+                             : known.empty()       ? "no further word"
+                                                   : "one of " + join(known, ", ");
+  return UsageError(cat(where, "found '", printable(name), "', ", needed, " was needed",
+                        meant.empty() ? "" : cat("; did you mean ", meant, "?")));
 }
 
 int run(int argc, char** argv) {
-  CLI::App root("kvgauge: runs language models and reads gauges off their KV cache: answers with scores of how likely they are right", "kvgauge");
+  CLI::App root(
+      "kvgauge: runs language models and reads gauges off their KV cache: answers with scores of how likely they are "
+      "right",
+      "kvgauge");
   std::vector<Command> commands;
-  for (const auto add : {add_run, add_score, add_grade, add_evaluate, add_inspect, add_tokenize}) commands.push_back(add(root));
+  for (const auto add : {add_run, add_score, add_grade, add_evaluate, add_inspect, add_tokenize})
+    commands.push_back(add(root));
   root.get_formatter()->label("SUBCOMMAND", "VERB");
   root.get_formatter()->label("Subcommands", "Verbs");
   bool version = false;
@@ -62,7 +71,8 @@ int run(int argc, char** argv) {
 
   const std::string verb = argc > 1 ? argv[1] : "";
   const auto is_verb = [&](const Command& command) { return command.app->get_name() == verb; };
-  if (argc > 1 && !verb.starts_with("-") && std::none_of(commands.begin(), commands.end(), is_verb)) throw unknown(root, "", verb);
+  if (argc > 1 && !verb.starts_with("-") && std::none_of(commands.begin(), commands.end(), is_verb))
+    throw unknown(root, "", verb);
   try {
     root.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {  // of the verb, if one stands before --help
@@ -71,11 +81,14 @@ int run(int argc, char** argv) {
   }
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;
-    if (const auto extras = command.app->remaining(); !extras.empty()) throw unknown(*command.app, command.app->get_name() + ": ", extras.front());
+    if (const auto extras = command.app->remaining(); !extras.empty())
+      throw unknown(*command.app, command.app->get_name() + ": ", extras.front());
     return command.run();
   }
   if (const auto extras = root.remaining(); !extras.empty()) throw unknown(root, "", extras.front());
-  if (!version) throw UsageError("no verb given, one of run, score, grade, evaluate, inspect, tokenize was needed; kvgauge --help shows how");
+  if (!version)
+    throw UsageError(
+        "no verb given, one of run, score, grade, evaluate, inspect, tokenize was needed; kvgauge --help shows how");
   print_version();
   return kDone;
 }

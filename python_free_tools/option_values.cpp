@@ -13,7 +13,8 @@
 namespace kvgauge::cli {
 namespace {
 
-constexpr std::int64_t kUnlimited = std::int64_t{1} << 40;  // limits from here on are there to keep sums from overflowing
+constexpr std::int64_t kUnlimited = std::int64_t{1}
+                                    << 40;  // limits from here on are there to keep sums from overflowing
 
 UsageError wrong_value(std::string_view flag, const std::string& text, const std::string& needed) {
   return UsageError(cat(flag, ": found '", printable(text), "', ", needed, " was needed"));
@@ -26,12 +27,17 @@ const std::string& only_value(const std::string& flag, const CLI::results_t& val
 }
 
 template <class Read>
-CLI::Option* add_checked(CLI::App& app, const std::string& flag, const std::string& type, const std::string& help, Read read) {
+CLI::Option* add_checked(CLI::App& app, const std::string& flag, const std::string& type, const std::string& help,
+                         Read read) {
   const auto callback = [flag, read](const CLI::results_t& values) {
     read(only_value(flag, values));
     return true;
   };
-  return app.add_option(flag, callback, help)->type_name(type)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
+  return app.add_option(flag, callback, help)
+      ->type_name(type)
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
 }
 
 }  // namespace
@@ -40,7 +46,9 @@ std::int64_t parse_count(std::string_view flag, const std::string& text, std::in
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < least || value > most)
-    throw wrong_value(flag, text, most >= kUnlimited ? cat("a whole number of at least ", least) : cat("a whole number from ", least, " to ", most));
+    throw wrong_value(flag, text,
+                      most >= kUnlimited ? cat("a whole number of at least ", least)
+                                         : cat("a whole number from ", least, " to ", most));
   return value;
 }
 
@@ -59,7 +67,16 @@ std::uint64_t parse_bytes(std::string_view flag, const std::string& text) {
   if (error != std::errc()) throw wrong_value(flag, text, needed);
   const std::string unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
   int shift = -1;
-  for (const auto& [spelling, bits] : {std::pair{"", 0}, {"B", 0}, {"K", 10}, {"KiB", 10}, {"M", 20}, {"MiB", 20}, {"G", 30}, {"GiB", 30}, {"T", 40}, {"TiB", 40}})
+  for (const auto& [spelling, bits] : {std::pair{"", 0},
+                                       {"B", 0},
+                                       {"K", 10},
+                                       {"KiB", 10},
+                                       {"M", 20},
+                                       {"MiB", 20},
+                                       {"G", 30},
+                                       {"GiB", 30},
+                                       {"T", 40},
+                                       {"TiB", 40}})
     if (unit == spelling) shift = bits;
   const double bytes = std::ldexp(value, shift);
   if (shift < 0 || !(bytes >= 1 && bytes < std::ldexp(1.0, 62))) throw wrong_value(flag, text, needed);
@@ -67,7 +84,8 @@ std::uint64_t parse_bytes(std::string_view flag, const std::string& text) {
 }
 
 std::string parse_choice(std::string_view flag, const std::string& text, const std::vector<std::string>& choices) {
-  if (std::find(choices.begin(), choices.end(), text) == choices.end()) throw wrong_value(flag, text, "one of " + join(choices, ", "));
+  if (std::find(choices.begin(), choices.end(), text) == choices.end())
+    throw wrong_value(flag, text, "one of " + join(choices, ", "));
   return text;
 }
 
@@ -81,25 +99,33 @@ std::vector<std::string> split_list(std::string_view text) {
   return parts;
 }
 
-CLI::Option* add_count(CLI::App& app, const std::string& flag, std::int64_t& to, std::int64_t least, std::int64_t most, const std::string& help) {
-  return add_checked(app, flag, "N", help, [&to, flag, least, most](const std::string& text) { to = parse_count(flag, text, least, most); });
+CLI::Option* add_count(CLI::App& app, const std::string& flag, std::int64_t& to, std::int64_t least, std::int64_t most,
+                       const std::string& help) {
+  return add_checked(app, flag, "N", help,
+                     [&to, flag, least, most](const std::string& text) { to = parse_count(flag, text, least, most); });
 }
 
-CLI::Option* add_real(CLI::App& app, const std::string& flag, double& to, double least, double most, const std::string& help) {
-  return add_checked(app, flag, "X", help, [&to, flag, least, most](const std::string& text) { to = parse_real(flag, text, least, most); });
+CLI::Option* add_real(CLI::App& app, const std::string& flag, double& to, double least, double most,
+                      const std::string& help) {
+  return add_checked(app, flag, "X", help,
+                     [&to, flag, least, most](const std::string& text) { to = parse_real(flag, text, least, most); });
 }
 
 CLI::Option* add_bytes(CLI::App& app, const std::string& flag, std::uint64_t& to, const std::string& help) {
   return add_checked(app, flag, "SIZE", help, [&to, flag](const std::string& text) { to = parse_bytes(flag, text); });
 }
 
-CLI::Option* add_text(CLI::App& app, const std::string& flag, std::string& to, const std::string& type, const std::string& help) {
+CLI::Option* add_text(CLI::App& app, const std::string& flag, std::string& to, const std::string& type,
+                      const std::string& help) {
   return add_checked(app, flag, type, help, [&to](const std::string& text) { to = text; });
 }
 
-CLI::Option* add_choice(CLI::App& app, const std::string& flag, std::string& to, std::vector<std::string> choices, const std::string& help) {
+CLI::Option* add_choice(CLI::App& app, const std::string& flag, std::string& to, std::vector<std::string> choices,
+                        const std::string& help) {
   const std::string type = join(choices, "|");
-  return add_checked(app, flag, type, help, [&to, flag, choices = std::move(choices)](const std::string& text) { to = parse_choice(flag, text, choices); });
+  return add_checked(app, flag, type, help, [&to, flag, choices = std::move(choices)](const std::string& text) {
+    to = parse_choice(flag, text, choices);
+  });
 }
 
 std::string closest(std::string_view word, const std::vector<std::string>& candidates) {

@@ -16,11 +16,15 @@ std::string parse_choice(std::string_view flag, const std::string& text, const s
 std::vector<std::string> split_list(std::string_view text);
 
 // Options that check their value as they are read. `to` must outlive the parse.
-CLI::Option* add_count(CLI::App& app, const std::string& flag, std::int64_t& to, std::int64_t least, std::int64_t most, const std::string& help);
-CLI::Option* add_real(CLI::App& app, const std::string& flag, double& to, double least, double most, const std::string& help);
+CLI::Option* add_count(CLI::App& app, const std::string& flag, std::int64_t& to, std::int64_t least, std::int64_t most,
+                       const std::string& help);
+CLI::Option* add_real(CLI::App& app, const std::string& flag, double& to, double least, double most,
+                      const std::string& help);
 CLI::Option* add_bytes(CLI::App& app, const std::string& flag, std::uint64_t& to, const std::string& help);
-CLI::Option* add_text(CLI::App& app, const std::string& flag, std::string& to, const std::string& type, const std::string& help);
-CLI::Option* add_choice(CLI::App& app, const std::string& flag, std::string& to, std::vector<std::string> choices, const std::string& help);
+CLI::Option* add_text(CLI::App& app, const std::string& flag, std::string& to, const std::string& type,
+                      const std::string& help);
+CLI::Option* add_choice(CLI::App& app, const std::string& flag, std::string& to, std::vector<std::string> choices,
+                        const std::string& help);
 
 /// The candidate that is closest to `word` by edit distance, if it is close enough to be meant; else empty.
 std::string closest(std::string_view word, const std::vector<std::string>& candidates);

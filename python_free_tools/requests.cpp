@@ -9,14 +9,20 @@
 namespace kvgauge::cli {
 
 Prompter prompter_of(const Engine& engine) {
-  return {.tokenizer = &engine.tokenizer(), .chat_template = engine.chat_template(), .bos_token = engine.files().bos_token(), .eos_token = engine.files().eos_token()};
+  return {.tokenizer = &engine.tokenizer(),
+          .chat_template = engine.chat_template(),
+          .bos_token = engine.files().bos_token(),
+          .eos_token = engine.files().eos_token()};
 }
 
 void check_template(const PromptOptions& options, const ModelFiles& files) {
   if (options.no_chat) return;
-  if (!files.chat_template()) throw UsageError("--no-chat: not given, but the model has no chat template; give --no-chat and prompts as plain text");
+  if (!files.chat_template())
+    throw UsageError(
+        "--no-chat: not given, but the model has no chat template; give --no-chat and prompts as plain text");
   if (options.think != "template" && files.chat_template()->find("enable_thinking") == std::string::npos)
-    throw UsageError(cat("--think: '", options.think, "' was asked for, the model's chat template has no enable_thinking; leave --think out"));
+    throw UsageError(cat("--think: '", options.think,
+                         "' was asked for, the model's chat template has no enable_thinking; leave --think out"));
 }
 
 std::optional<std::int32_t> end_of_turn(const Engine& engine) {
@@ -61,8 +67,10 @@ std::vector<std::int32_t> RequestMaker::prompt_of(const InputRow& row) const {
   if (row.prompt_ids) return *row.prompt_ids;
   const bool has_messages = !row.messages.is_null();
   if (prompts.no_chat || row.plain) {
-    if (has_messages) throw RequestError("messages: they need the chat template, which --no-chat leaves out; give a 'prompt'");
-    if (row.thinking) throw RequestError("chat_template_kwargs: this prompt is given to the model without the chat template");
+    if (has_messages)
+      throw RequestError("messages: they need the chat template, which --no-chat leaves out; give a 'prompt'");
+    if (row.thinking)
+      throw RequestError("chat_template_kwargs: this prompt is given to the model without the chat template");
     return prompter.tokens_of_text(row.prompt);
   }
   OrderedJson messages = row.messages;

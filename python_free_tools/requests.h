@@ -23,8 +23,8 @@ struct RequestMaker {
 
   /// @throws RequestError: this row cannot be run
   Request generate(const InputRow& row) const;
-  /// Teacher-forced: the row's response instead of a new one. Text without output_ids gets the end-of-text token behind it,
-  /// unless it was cut off (finish_reason "length").
+  /// Teacher-forced: the row's response instead of a new one. Text without output_ids gets the end-of-text token behind
+  /// it, unless it was cut off (finish_reason "length").
   Request judge(const InputRow& row) const;
 
  private:

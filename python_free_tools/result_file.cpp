@@ -18,7 +18,8 @@ ResultFile::ResultFile(const std::string& path) : path_(path) {
     return;
   }
   struct stat facts {};
-  const bool special = ::stat(path.c_str(), &facts) == 0 && !S_ISREG(facts.st_mode);  // a device or a pipe keeps its name
+  const bool special =
+      ::stat(path.c_str(), &facts) == 0 && !S_ISREG(facts.st_mode);  // a device or a pipe keeps its name
   if (!special) temporary_ = path + ".tmp";
   const std::string& name = special ? path_ : temporary_;
   const int file = ::open(name.c_str(), O_WRONLY | O_CLOEXEC | (special ? 0 : O_CREAT | O_TRUNC), 0666);
@@ -36,7 +37,8 @@ void ResultFile::finish() {
   writer_->flush();
   writer_.reset();
   if (temporary_.empty()) return;
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw OutputError(cat(path_, ": cannot be replaced: ", std::strerror(errno)));
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+    throw OutputError(cat(path_, ": cannot be replaced: ", std::strerror(errno)));
   temporary_.clear();
 }
 

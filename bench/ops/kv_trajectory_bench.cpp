@@ -11,7 +11,8 @@ std::vector<double> point(const Pages& pages, std::int64_t position) {
   std::vector<std::vector<double>> layers(kLayers);
   for (int layer = 0; layer < kLayers; ++layer)
     for (int head = 0; head < kKvHeads; ++head)
-      for (int j = 0; j < kHeadDim; ++j) layers[static_cast<std::size_t>(layer)].push_back(pages.at(true, layer, position, head, j));
+      for (int j = 0; j < kHeadDim; ++j)
+        layers[static_cast<std::size_t>(layer)].push_back(pages.at(true, layer, position, head, j));
   return testing::reference_trajectory_point(layers);
 }
 
@@ -32,18 +33,29 @@ void smollm2(benchmark::State& state) {
       trajectory.dr.clear();
       trajectory.dtheta.clear();
     }
-    const TrajectoryItem item{.blocks = pages.table.data(), .begin = position, .end = position + tokens, .state = &trajectory};
+    const TrajectoryItem item{
+        .blocks = pages.table.data(), .begin = position, .end = position + tokens, .state = &trajectory};
     backend->kv_trajectory({.pages = pages.view, .spec = {}, .items = {&item, 1}});
     position += tokens;
   };
   run();
   run();
   const auto want = testing::reference_trajectory_step(point(pages, 1), point(pages, 0));
-  if (!verified(state, static_cast<double>(trajectory.dr[0]), want.dr, 1e-5) || !verified(state, static_cast<double>(trajectory.dtheta[0]), want.dtheta, 1e-5)) return;
+  if (!verified(state, static_cast<double>(trajectory.dr[0]), want.dr, 1e-5) ||
+      !verified(state, static_cast<double>(trajectory.dtheta[0]), want.dtheta, 1e-5))
+    return;
   for (auto _ : state) run();
   set_rates(state, static_cast<double>(tokens * kLayers * kKvHeads * kHeadDim * 2), 0);
 }
-BENCHMARK(smollm2)->Name("kv_trajectory/smollm2/bf16")->ArgName("tokens")->Arg(1)->Arg(256)->Arg(2048)->Unit(benchmark::kMicrosecond)->MeasureProcessCPUTime()->UseRealTime();
+BENCHMARK(smollm2)
+    ->Name("kv_trajectory/smollm2/bf16")
+    ->ArgName("tokens")
+    ->Arg(1)
+    ->Arg(256)
+    ->Arg(2048)
+    ->Unit(benchmark::kMicrosecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace kvgauge::bench

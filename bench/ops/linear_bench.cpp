@@ -11,7 +11,8 @@ struct Shape {
 std::vector<Shape> smollm2_products() {
   std::vector<Shape> shapes;
   for (int layer = 0; layer < 30; ++layer)
-    for (const Shape shape : {Shape{960, 576}, Shape{576, 576}, Shape{3072, 576}, Shape{576, 1536}}) shapes.push_back(shape);
+    for (const Shape shape : {Shape{960, 576}, Shape{576, 576}, Shape{3072, 576}, Shape{576, 1536}})
+      shapes.push_back(shape);
   shapes.push_back({49'152, 576});
   return shapes;
 }
@@ -21,16 +22,17 @@ struct Model {
   explicit Model(DType dtype) : backend(bench::backend(dtype)), shapes(smollm2_products()) {
     const auto values = uniform_floats(4'000'037, 1, 0.1f);
     for (const Shape& shape : shapes) {
-      weights.push_back(backend->pack_weight(shape.columns, shape.depth, [&](std::int64_t first, std::int64_t count, void* out) {
-        for (std::int64_t i = 0; i < count * shape.depth; ++i) {
-          const float value = values[static_cast<std::size_t>((first * shape.depth + i) % std::ssize(values))];
-          if (dtype == DType::kF32) {
-            static_cast<float*>(out)[i] = value;
-          } else {
-            static_cast<bf16_t*>(out)[i] = to_bf16(value);
-          }
-        }
-      }));
+      weights.push_back(
+          backend->pack_weight(shape.columns, shape.depth, [&](std::int64_t first, std::int64_t count, void* out) {
+            for (std::int64_t i = 0; i < count * shape.depth; ++i) {
+              const float value = values[static_cast<std::size_t>((first * shape.depth + i) % std::ssize(values))];
+              if (dtype == DType::kF32) {
+                static_cast<float*>(out)[i] = value;
+              } else {
+                static_cast<bf16_t*>(out)[i] = to_bf16(value);
+              }
+            }
+          }));
       bytes += static_cast<double>(shape.columns * shape.depth) * static_cast<double>(size_of(dtype));
       products += static_cast<double>(shape.columns * shape.depth);
     }
@@ -54,14 +56,17 @@ void run(benchmark::State& state, DType dtype, Model& model) {
     for (std::size_t i = 0; i < model.shapes.size(); ++i) {
       const auto [columns, depth] = model.shapes[i];
       void* x = dtype == DType::kF32 ? static_cast<void*>(const_cast<float*>(values.data())) : narrow.data();
-      model.backend->linear({.x = {x, dtype, rows, depth, depth}, .weight = model.weights[i], .out = {out.data(), DType::kF32, rows, columns, columns}});
+      model.backend->linear({.x = {x, dtype, rows, depth, depth},
+                             .weight = model.weights[i],
+                             .out = {out.data(), DType::kF32, rows, columns, columns}});
     }
   };
   step();
   double want = 0, magnitude = 0;  // row 0, feature 0 of the head, which was computed last
   for (std::size_t k = 0; k < 576; ++k) {
     const float w = model.first_row[k];
-    const double term = dtype == DType::kF32 ? double{values[k]} * double{w} : double{to_float(narrow[k])} * double{to_float(to_bf16(w))};
+    const double term = dtype == DType::kF32 ? double{values[k]} * double{w}
+                                             : double{to_float(narrow[k])} * double{to_float(to_bf16(w))};
     want += term;
     magnitude += std::abs(term);
   }
@@ -78,8 +83,29 @@ void f32(benchmark::State& state) {
   static Model model(DType::kF32);
   run(state, DType::kF32, model);
 }
-BENCHMARK(bf16)->Name("linear/smollm2_step/bf16")->ArgName("rows")->Arg(1)->Arg(4)->Arg(8)->Arg(16)->Arg(32)->Arg(128)->Arg(512)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime();
-BENCHMARK(f32)->Name("linear/smollm2_step/f32")->ArgName("rows")->Arg(1)->Arg(4)->Arg(32)->Arg(512)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime();
+BENCHMARK(bf16)
+    ->Name("linear/smollm2_step/bf16")
+    ->ArgName("rows")
+    ->Arg(1)
+    ->Arg(4)
+    ->Arg(8)
+    ->Arg(16)
+    ->Arg(32)
+    ->Arg(128)
+    ->Arg(512)
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime();
+BENCHMARK(f32)
+    ->Name("linear/smollm2_step/f32")
+    ->ArgName("rows")
+    ->Arg(1)
+    ->Arg(4)
+    ->Arg(32)
+    ->Arg(512)
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace kvgauge::bench

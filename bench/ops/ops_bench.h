@@ -1,6 +1,7 @@
 #pragma once
-// Micro-benchmarks of the CPU back end: verify against the references first, then time. Threads come from KVGAUGE_BENCH_THREADS
-// (default: all cores the process may use). Counters: bytes/s of what must be read or written once, and FLOP/s.
+// Micro-benchmarks of the CPU back end: verify against the references first, then time. Threads come from
+// KVGAUGE_BENCH_THREADS (default: all cores the process may use). Counters: bytes/s of what must be read or written
+// once, and FLOP/s.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -21,7 +22,8 @@ inline int threads() {
   return text == nullptr ? 0 : std::atoi(text);
 }
 inline std::unique_ptr<Backend> backend(DType dtype, bool batch_invariant = false) {
-  return make_cpu_backend({.threads = threads(), .compute_dtype = dtype, .batch_invariant = batch_invariant, .isa = {}});
+  return make_cpu_backend(
+      {.threads = threads(), .compute_dtype = dtype, .batch_invariant = batch_invariant, .isa = {}});
 }
 
 inline std::vector<float> uniform_floats(std::size_t count, std::uint64_t seed, float scale = 1) {
@@ -35,7 +37,8 @@ inline std::vector<float> uniform_floats(std::size_t count, std::uint64_t seed, 
 inline bool verified(benchmark::State& state, double got, double want, double tolerance) {
   if (std::abs(got - want) <= tolerance) return true;
   char text[160];
-  std::snprintf(text, sizeof text, "wrong result: %.9g, the reference gives %.9g (tolerance %.2g)", got, want, tolerance);
+  std::snprintf(text, sizeof text, "wrong result: %.9g, the reference gives %.9g (tolerance %.2g)", got, want,
+                tolerance);
   state.SkipWithError(text);
   return false;
 }
@@ -50,8 +53,13 @@ inline void set_rates(benchmark::State& state, double bytes, double flop) {
 struct Pages {
   Pages(int layers, int kv_heads, int head_dim, std::int64_t tokens, DType dtype) {
     const std::int64_t blocks = (tokens + kPageTokens - 1) / kPageTokens, tile = std::int64_t{kPageTokens} * head_dim;
-    view = {.dtype = dtype, .layers = layers, .kv_heads = kv_heads, .head_dim = head_dim, .block_stride = 2 * kv_heads * tile,
-            .head_stride = tile, .token_stride = head_dim};
+    view = {.dtype = dtype,
+            .layers = layers,
+            .kv_heads = kv_heads,
+            .head_dim = head_dim,
+            .block_stride = 2 * kv_heads * tile,
+            .head_stride = tile,
+            .token_stride = head_dim};
     const std::size_t layer_bytes = static_cast<std::size_t>(blocks * view.block_stride) * size_of(dtype);
     memory = Buffer(static_cast<std::size_t>(layers) * layer_bytes);
     const auto values = uniform_floats(memory.size() / size_of(dtype), 7);

@@ -17,16 +17,17 @@ struct ModelConfig;
 struct GenerationDefaults;
 
 struct EngineOptions {
-  std::filesystem::path model;            ///< Hugging Face folder or .gguf file
-  std::string device = "auto";            ///< auto | cpu
-  std::string dtype = "auto";             ///< auto | bf16 | f32: of products and KV pages
-  int threads = 0;                        ///< 0 = all cores
+  std::filesystem::path model;  ///< Hugging Face folder or .gguf file
+  std::string device = "auto";  ///< auto | cpu
+  std::string dtype = "auto";   ///< auto | bf16 | f32: of products and KV pages
+  int threads = 0;              ///< 0 = all cores
   bool batch_invariant = false;
-  std::uint64_t kv_memory = 0;            ///< bytes for KV pages; 0 = what max_batch sequences of max_model_len need, at most 4 GiB and half the free memory
-  std::int64_t max_batch = 32;            ///< sequences of one step
-  std::int64_t max_model_len = 0;         ///< 0 = the model's context, cut to what kv_memory holds
-  std::int64_t step_tokens = 512;         ///< new tokens of one step
-  std::int64_t chunk_tokens = 512;        ///< new tokens of one sequence in one step
+  std::uint64_t kv_memory = 0;  ///< bytes for KV pages; 0 = what max_batch sequences of max_model_len need, at most 4
+                                ///< GiB and half the free memory
+  std::int64_t max_batch = 32;  ///< sequences of one step
+  std::int64_t max_model_len = 0;   ///< 0 = the model's context, cut to what kv_memory holds
+  std::int64_t step_tokens = 512;   ///< new tokens of one step
+  std::int64_t chunk_tokens = 512;  ///< new tokens of one sequence in one step
   bool prefix_cache = true;
 };
 
@@ -35,7 +36,8 @@ struct EngineStats {
   std::uint64_t weight_bytes = 0, table_bytes = 0, kv_bytes = 0, activation_bytes = 0;
   std::int64_t blocks = 0, free_blocks = 0;
   std::int64_t steps = 0, prefill_tokens = 0, decode_tokens = 0, cached_tokens = 0, preemptions = 0;
-  std::int64_t gauge_calls = 0, stats_calls = 0;   ///< kv_trajectory and logits_stats launches: 0 when nothing asked for them
+  std::int64_t gauge_calls = 0,
+               stats_calls = 0;  ///< kv_trajectory and logits_stats launches: 0 when nothing asked for them
 };
 
 /// A model, its KV pages and a scheduler. Text outside, tokens inside.
@@ -46,13 +48,14 @@ struct EngineStats {
 ///   while (engine.step()) while (auto done = engine.next_finished()) use(*done);
 class Engine {
  public:
-  /// Loads and packs the weights, reserves all memory. @throws InputError, FormatError, ConfigError, UsageError, DeviceError
+  /// Loads and packs the weights, reserves all memory. @throws InputError, FormatError, ConfigError, UsageError,
+  /// DeviceError
   explicit Engine(const EngineOptions& options);
   Engine(Engine&&) noexcept;
   ~Engine();
 
-  /// Queues a request and returns its number (0, 1, 2, ...). A request that can never run (empty or too long prompt, bad token,
-  /// bad sampling value) is not thrown: it finishes at once with `error` set.
+  /// Queues a request and returns its number (0, 1, 2, ...). A request that can never run (empty or too long prompt,
+  /// bad token, bad sampling value) is not thrown: it finishes at once with `error` set.
   std::int64_t submit(Request request);
   /// Runs one step of the whole batch. @return false if there is nothing to do
   bool step();
@@ -67,7 +70,7 @@ class Engine {
   const ChatTemplate* chat_template() const;  ///< nullptr if the model has none
   const ModelFiles& files() const;
   std::int64_t max_model_len() const;
-  std::string describe() const;               ///< device, dtype, threads, memory: one line for manifests and start-up
+  std::string describe() const;  ///< device, dtype, threads, memory: one line for manifests and start-up
   EngineStats stats() const;
 
  private:

@@ -11,12 +11,26 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-class UsageError : public Error { using Error::Error; };    ///< exit 2: a bad command line
-class FormatError : public Error { using Error::Error; };   ///< exit 3: a model or input file that is not what it claims
-class ConfigError : public Error { using Error::Error; };   ///< exit 3: a well-formed file that asks for what we do not have
-class InputError : public Error { using Error::Error; };    ///< exit 3: an input file that is missing or unreadable
-class DeviceError : public Error { using Error::Error; };   ///< exit 4: device, memory
-class OutputError : public Error { using Error::Error; };   ///< exit 4: output that cannot be written
-class RequestError : public Error { using Error::Error; };  ///< ends one row only; the row carries the message in `error`
+class UsageError : public Error {
+  using Error::Error;
+};  ///< exit 2: a bad command line
+class FormatError : public Error {
+  using Error::Error;
+};  ///< exit 3: a model or input file that is not what it claims
+class ConfigError : public Error {
+  using Error::Error;
+};  ///< exit 3: a well-formed file that asks for what we do not have
+class InputError : public Error {
+  using Error::Error;
+};  ///< exit 3: an input file that is missing or unreadable
+class DeviceError : public Error {
+  using Error::Error;
+};  ///< exit 4: device, memory
+class OutputError : public Error {
+  using Error::Error;
+};  ///< exit 4: output that cannot be written
+class RequestError : public Error {
+  using Error::Error;
+};  ///< ends one row only; the row carries the message in `error`
 
 }  // namespace kvgauge

@@ -8,18 +8,20 @@
 
 namespace kvgauge {
 
-/// How tokens are drawn; temperature 0 is greedy and ignores the rest. Order of filters: temperature, top-k, top-p, min-p.
+/// How tokens are drawn; temperature 0 is greedy and ignores the rest. Order of filters: temperature, top-k, top-p,
+/// min-p.
 struct SamplingParams {
   double temperature = 0;
-  double top_p = 1, min_p = 0;   ///< 1 and 0 switch them off
-  std::int64_t top_k = 0;        ///< 0 switches it off
+  double top_p = 1, min_p = 0;  ///< 1 and 0 switch them off
+  std::int64_t top_k = 0;       ///< 0 switches it off
   std::uint64_t seed = 0;
 };
 
-/// When a response ends: an end-of-text token (unless ignore_eos), a stop string, max_tokens, or the end of the context.
+/// When a response ends: an end-of-text token (unless ignore_eos), a stop string, max_tokens, or the end of the
+/// context.
 struct StopRules {
-  std::int64_t max_tokens = 512;        ///< sampled tokens, end-of-text included; at least 1
-  std::vector<std::string> stop;        ///< not part of the text; may straddle tokens
+  std::int64_t max_tokens = 512;  ///< sampled tokens, end-of-text included; at least 1
+  std::vector<std::string> stop;  ///< not part of the text; may straddle tokens
   bool ignore_eos = false;
 };
 
@@ -29,19 +31,19 @@ struct ScoreSpec {
   bool prob = false;
   GaugePart part = GaugePart::kV;
   GaugeSpan span = GaugeSpan::kResponse;
-  bool keep_trajectory = false;         ///< hand out dr and dtheta with the result; needs kv_coe
+  bool keep_trajectory = false;  ///< hand out dr and dtheta with the result; needs kv_coe
 };
 
 /// One question (or one finished pair to score).
 struct Request {
-  std::vector<std::int32_t> prompt;                       ///< at least one token
-  std::optional<std::vector<std::int32_t>> response;      ///< teacher-forced: score exactly these tokens, generate nothing
-  bool response_finished = true;                          ///< teacher-forced: the last token ended the text (finish_reason "stop")
+  std::vector<std::int32_t> prompt;                   ///< at least one token
+  std::optional<std::vector<std::int32_t>> response;  ///< teacher-forced: score exactly these tokens, generate nothing
+  bool response_finished = true;  ///< teacher-forced: the last token ended the text (finish_reason "stop")
   SamplingParams sampling;
   StopRules stop;
   ScoreSpec scores;
-  std::int64_t samples = 1;                               ///< answers over one shared prompt
-  std::uint64_t stream = 0;                               ///< names the row to the random generator (its index in the job)
+  std::int64_t samples = 1;  ///< answers over one shared prompt
+  std::uint64_t stream = 0;  ///< names the row to the random generator (its index in the job)
 };
 
 enum class FinishReason : std::uint8_t { kStop, kLength, kError };
@@ -49,22 +51,23 @@ const char* name(FinishReason reason);
 
 /// One answer with its scores.
 struct Answer {
-  std::string text;                       ///< special tokens dropped, stop string cut off
-  std::vector<std::int32_t> tokens;       ///< sampled (or teacher-forced) tokens, end-of-text included
+  std::string text;                  ///< special tokens dropped, stop string cut off
+  std::vector<std::int32_t> tokens;  ///< sampled (or teacher-forced) tokens, end-of-text included
   FinishReason finish_reason = FinishReason::kStop;
   std::optional<KvCoeScores> kv_coe;
   std::optional<ProbScores> prob;
-  std::vector<float> dr, dtheta;          ///< only with keep_trajectory
+  std::vector<float> dr, dtheta;  ///< only with keep_trajectory
 };
 
 /// What became of a request.
 struct Finished {
-  std::int64_t request = 0;               ///< what submit() returned
-  std::string error;                      ///< not empty: the request failed, `answers` may be empty
-  std::vector<Answer> answers;            ///< `samples` of them
+  std::int64_t request = 0;     ///< what submit() returned
+  std::string error;            ///< not empty: the request failed, `answers` may be empty
+  std::vector<Answer> answers;  ///< `samples` of them
   std::int64_t prompt_tokens = 0, cached_tokens = 0;
   std::int64_t preemptions = 0;
-  double queue_ms = 0, ttft_ms = 0, e2e_ms = 0;  ///< wait until the first step, until the first token (0 if none), until the end
+  double queue_ms = 0, ttft_ms = 0,
+         e2e_ms = 0;  ///< wait until the first step, until the first token (0 if none), until the end
 };
 
 }  // namespace kvgauge

@@ -8,20 +8,21 @@ namespace kvgauge {
 
 inline constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();  ///< written as null
 
-enum class GaugePart : std::uint8_t { kV, kK, kKV };                          ///< which cache entries e_t is made of (METHOD.md A.1)
+enum class GaugePart : std::uint8_t { kV, kK, kKV };  ///< which cache entries e_t is made of (METHOD.md A.1)
 enum class GaugeSpan : std::uint8_t { kResponse, kBoundary, kAll, kPrompt };  ///< which positions (METHOD.md A.2)
 const char* name(GaugePart part);
 const char* name(GaugeSpan span);
 
-/// What the trajectory gauge leaves of a span e_1..e_T of tokens: a few numbers, all sums in ascending token order, in double.
+/// What the trajectory gauge leaves of a span e_1..e_T of tokens: a few numbers, all sums in ascending token order, in
+/// double.
 ///   dr_t = |e_{t+1} - e_t|, dtheta_t = angle(e_{t+1}, e_t) in radians, t = 1..T-1
 ///   m_t = dr_t / end_dr, a_t = dtheta_t / end_dtheta
 struct TrajectorySums {
-  std::int64_t tokens = 0;                    ///< T
+  std::int64_t tokens = 0;  ///< T
   double sum_dr = 0, sum_dtheta = 0;
-  double end_dr = 0, end_dtheta = 0;          ///< |e_T - e_1|, angle(e_T, e_1)
-  double sum_m_cos_a = 0, sum_m_sin_a = 0;    ///< NaN where end_dr or end_dtheta is at most 1e-12
-  double sum_dr_cos = 0, sum_dr_sin = 0;      ///< sums of dr cos(dtheta), dr sin(dtheta)
+  double end_dr = 0, end_dtheta = 0;        ///< |e_T - e_1|, angle(e_T, e_1)
+  double sum_m_cos_a = 0, sum_m_sin_a = 0;  ///< NaN where end_dr or end_dtheta is at most 1e-12
+  double sum_dr_cos = 0, sum_dr_sin = 0;    ///< sums of dr cos(dtheta), dr sin(dtheta)
 };
 
 /// Every variant of METHOD.md A.3; higher = more likely correct. Undefined ones are NaN.

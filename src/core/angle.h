@@ -10,10 +10,10 @@ inline constexpr double kZeroNorm = 1e-12;  ///< a vector shorter than this has 
 
 /// The angle between u and v in radians, [0, pi], from one pass of sums: |u-v|^2, |u| and |v|, all in double.
 ///   q = (|u-v|^2 - (|u|-|v|)^2) / (|u||v|) = 2 - 2 cos(theta),  theta = 2 asin(sqrt(q) / 2)
-/// Near 0, where neighbouring tokens lie, it keeps the digits that acos(dot / (|u||v|)) loses. A numerator within the rounding
-/// of its own terms is 0 (parallel states), and one as close to 4|u||v| is that (opposite states): the root of such a
-/// remainder would read as an angle of 1e-8, and end-to-end parallel states must be seen to be so.
-/// Both vectors shorter than kZeroNorm: 0. One of them: pi/2. NaN propagates.
+/// Near 0, where neighbouring tokens lie, it keeps the digits that acos(dot / (|u||v|)) loses. A numerator within the
+/// rounding of its own terms is 0 (parallel states), and one as close to 4|u||v| is that (opposite states): the root of
+/// such a remainder would read as an angle of 1e-8, and end-to-end parallel states must be seen to be so. Both vectors
+/// shorter than kZeroNorm: 0. One of them: pi/2. NaN propagates.
 inline double angle(double difference_squared, double norm_u, double norm_v) {
   const bool u_is_zero = norm_u < kZeroNorm, v_is_zero = norm_v < kZeroNorm;
   if (u_is_zero && v_is_zero) return 0;

@@ -9,9 +9,7 @@ namespace kvgauge {
 enum class DType : std::uint8_t { kF32, kF16, kBF16 };
 
 constexpr std::size_t size_of(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
-constexpr const char* name(DType dtype) {
-  return dtype == DType::kF32 ? "f32" : dtype == DType::kF16 ? "f16" : "bf16";
-}
+constexpr const char* name(DType dtype) { return dtype == DType::kF32 ? "f32" : dtype == DType::kF16 ? "f16" : "bf16"; }
 
 /// bfloat16 as bits. Conversion rounds to nearest even; NaN stays NaN (quiet), infinities stay.
 struct bf16_t {

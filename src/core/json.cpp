@@ -19,8 +19,10 @@ void check_depth(std::string_view text, std::string_view where) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
@@ -32,7 +34,8 @@ void check_depth(std::string_view text, std::string_view where) {
   }
 }
 
-// nlohmann's message has the position and the cause; its "[json.exception...]" prefix and quoted input do not help a user.
+// nlohmann's message has the position and the cause; its "[json.exception...]" prefix and quoted input do not help a
+// user.
 std::string reason(const nlohmann::json::exception& error) {
   std::string text = error.what();
   if (const auto end = text.find("] "); end != std::string::npos) text.erase(0, end + 2);
@@ -52,7 +55,8 @@ J parse(std::string_view text, std::string_view where) {
 }
 
 const Json* find(const Json& object, const char* key, std::string_view where) {
-  if (!object.is_object()) throw FormatError(cat(where, ": found ", object.type_name(), ", an object with '", key, "' was needed"));
+  if (!object.is_object())
+    throw FormatError(cat(where, ": found ", object.type_name(), ", an object with '", key, "' was needed"));
   const auto it = object.find(key);
   return it == object.end() || it->is_null() ? nullptr : &*it;
 }
@@ -77,7 +81,8 @@ Json parse_json_unique(std::string_view text, std::string_view where) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
-      throw FormatError(cat(where, ": the key '", printable(parsed.get<std::string>()), "' is there twice, once was needed"));
+      throw FormatError(
+          cat(where, ": the key '", printable(parsed.get<std::string>()), "' is there twice, once was needed"));
     return true;
   };
   try {
@@ -86,7 +91,9 @@ Json parse_json_unique(std::string_view text, std::string_view where) {
     throw FormatError(cat(where, ": not valid JSON: ", reason(error)));
   }
 }
-OrderedJson parse_ordered_json(std::string_view text, std::string_view where) { return parse<OrderedJson>(text, where); }
+OrderedJson parse_ordered_json(std::string_view text, std::string_view where) {
+  return parse<OrderedJson>(text, where);
+}
 
 const Json& get_member(const Json& object, const char* key, std::string_view where) {
   const Json* const value = find(object, key, where);
@@ -99,7 +106,8 @@ std::optional<std::int64_t> find_int(const Json& object, const char* key, std::s
   if (!value) return std::nullopt;
   if (!value->is_number_integer()) throw wrong_type(*value, key, "an integer", where);
   if (value->is_number_unsigned() && value->get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX))
-    throw FormatError(cat(where, ": '", key, "' is ", value->get<std::uint64_t>(), ", at most ", INT64_MAX, " was needed"));
+    throw FormatError(
+        cat(where, ": '", key, "' is ", value->get<std::uint64_t>(), ", at most ", INT64_MAX, " was needed"));
   return value->get<std::int64_t>();
 }
 
@@ -124,8 +132,14 @@ std::optional<std::string> find_string(const Json& object, const char* key, std:
   return value->get<std::string>();
 }
 
-std::int64_t get_int(const Json& object, const char* key, std::string_view where) { return required(find_int(object, key, where), key, where); }
-double get_number(const Json& object, const char* key, std::string_view where) { return required(find_number(object, key, where), key, where); }
-std::string get_string(const Json& object, const char* key, std::string_view where) { return required(find_string(object, key, where), key, where); }
+std::int64_t get_int(const Json& object, const char* key, std::string_view where) {
+  return required(find_int(object, key, where), key, where);
+}
+double get_number(const Json& object, const char* key, std::string_view where) {
+  return required(find_number(object, key, where), key, where);
+}
+std::string get_string(const Json& object, const char* key, std::string_view where) {
+  return required(find_string(object, key, where), key, where);
+}
 
 }  // namespace kvgauge

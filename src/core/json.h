@@ -8,12 +8,14 @@
 
 namespace kvgauge {
 
-using Json = nlohmann::json;                 ///< sorted keys; the only choice for big objects (ordered_json is quadratic)
+using Json = nlohmann::json;  ///< sorted keys; the only choice for big objects (ordered_json is quadratic)
 using OrderedJson = nlohmann::ordered_json;  ///< for messages, tools and result rows, where order is seen
 
-/// Parses a whole text. @throws FormatError "where: ... at byte N" on malformed JSON, invalid UTF-8 or nesting over 512 levels
+/// Parses a whole text. @throws FormatError "where: ... at byte N" on malformed JSON, invalid UTF-8 or nesting over 512
+/// levels
 Json parse_json(std::string_view text, std::string_view where);
-/// As parse_json, and refuses an object that has a key twice (where a file's reader and a checker could see different values).
+/// As parse_json, and refuses an object that has a key twice (where a file's reader and a checker could see different
+/// values).
 Json parse_json_unique(std::string_view text, std::string_view where);
 OrderedJson parse_ordered_json(std::string_view text, std::string_view where);
 

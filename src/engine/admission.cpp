@@ -15,7 +15,9 @@ std::string reason_in_tokens(std::span<const std::int32_t> tokens, const char* w
 }
 
 std::string reason_in_sampling(const SamplingParams& s) {
-  const auto outside = [](const char* name, double value, const char* range) { return cat(name, " is ", value, ", ", range, " was needed"); };
+  const auto outside = [](const char* name, double value, const char* range) {
+    return cat(name, " is ", value, ", ", range, " was needed");
+  };
   if (!(s.temperature >= 0) || !std::isfinite(s.temperature)) return outside("temperature", s.temperature, "0 or more");
   if (!(s.top_p > 0 && s.top_p <= 1)) return outside("top_p", s.top_p, "more than 0, at most 1");
   if (!(s.min_p >= 0 && s.min_p <= 1)) return outside("min_p", s.min_p, "0 to 1");
@@ -34,11 +36,13 @@ std::string reason_to_refuse(const Request& request, const ModelConfig& config, 
     if (response == 0) return "response: is empty, at least one token was needed";
     if (auto reason = reason_in_tokens(*request.response, "response", config.vocab); !reason.empty()) return reason;
     if (prompt + response - 1 > max_model_len)
-      return cat("prompt of ", prompt, " and response of ", response, " tokens: the context holds ", max_model_len, "; raise --max-model-len or --kv-memory");
+      return cat("prompt of ", prompt, " and response of ", response, " tokens: the context holds ", max_model_len,
+                 "; raise --max-model-len or --kv-memory");
     return "";
   }
   if (prompt >= max_model_len)
-    return cat("prompt of ", prompt, " tokens: the context holds ", max_model_len, " with at least one for the answer; raise --max-model-len or --kv-memory");
+    return cat("prompt of ", prompt, " tokens: the context holds ", max_model_len,
+               " with at least one for the answer; raise --max-model-len or --kv-memory");
   if (request.stop.max_tokens < 1) return cat("max_tokens is ", request.stop.max_tokens, ", at least 1 was needed");
   if (request.samples < 1) return cat("n is ", request.samples, ", at least 1 was needed");
   return reason_in_sampling(request.sampling);

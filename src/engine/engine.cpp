@@ -28,14 +28,17 @@ double now_ms() {
 }
 
 PageLayout page_layout(const ModelConfig& config, DType dtype) {
-  return {.dtype = dtype, .layers = static_cast<int>(config.layers), .kv_heads = static_cast<int>(config.kv_heads), .head_dim = static_cast<int>(config.head_dim)};
+  return {.dtype = dtype,
+          .layers = static_cast<int>(config.layers),
+          .kv_heads = static_cast<int>(config.kv_heads),
+          .head_dim = static_cast<int>(config.head_dim)};
 }
 
 // One token of one answer that this step decides (or, teacher-forced, judges). Several draws may share a row (n > 1).
 struct Draw {
-  std::int32_t row = 0;      // of the step
+  std::int32_t row = 0;  // of the step
   RunningSequence* sequence = nullptr;
-  std::int32_t token = -1;   // given if teacher-forced, else sampled
+  std::int32_t token = -1;  // given if teacher-forced, else sampled
   bool given = false;
 };
 
@@ -95,13 +98,18 @@ Engine::Impl::Impl(const EngineOptions& options)
       tokenizer_(files_.tokenizer(), options.model.string()),
       backend_(open_backend(options, files_.config())),
       weights_(load_weights(files_, *backend_)),
-      memory_(plan_memory(options, files_.config(), page_layout(files_.config(), backend_->compute_dtype()).block_bytes())),
+      memory_(
+          plan_memory(options, files_.config(), page_layout(files_.config(), backend_->compute_dtype()).block_bytes())),
       layout_(page_layout(files_.config(), backend_->compute_dtype())),
       kv_memory_(backend_->allocate(static_cast<std::size_t>(memory_.blocks * layout_.block_bytes()))),
       pages_(layout_, static_cast<std::int32_t>(memory_.blocks), kv_memory_->data()),
-      scheduler_({.blocks = static_cast<std::int32_t>(memory_.blocks), .tokens_per_step = options.step_tokens, .max_sequences = options.max_batch,
-                  .chunk = options.chunk_tokens, .prefix_cache = options.prefix_cache}),
-      decoder_(files_.config(), weights_, *backend_, options.step_tokens, std::min(kLogitRows, std::max(options.max_batch, options.step_tokens))) {
+      scheduler_({.blocks = static_cast<std::int32_t>(memory_.blocks),
+                  .tokens_per_step = options.step_tokens,
+                  .max_sequences = options.max_batch,
+                  .chunk = options.chunk_tokens,
+                  .prefix_cache = options.prefix_cache}),
+      decoder_(files_.config(), weights_, *backend_, options.step_tokens,
+               std::min(kLogitRows, std::max(options.max_batch, options.step_tokens))) {
   if (files_.chat_template()) chat_template_.emplace(*files_.chat_template(), files_.chat_template_where());
   backend_->warm_up(options.step_tokens, memory_.max_model_len);
   stats_.weight_bytes = backend_->packed_bytes() + weights_.memory->bytes();
@@ -110,7 +118,8 @@ Engine::Impl::Impl(const EngineOptions& options)
   stats_.activation_bytes = decoder_.activation_bytes();
   stats_.blocks = memory_.blocks;
 
-  const auto rows = static_cast<std::size_t>(options.step_tokens), sequences = static_cast<std::size_t>(options.max_batch);
+  const auto rows = static_cast<std::size_t>(options.step_tokens),
+             sequences = static_cast<std::size_t>(options.max_batch);
   const auto tile = static_cast<std::size_t>(decoder_.max_logit_rows());
   ids_.reserve(rows);
   draws_.reserve(rows);
@@ -178,7 +187,8 @@ std::unique_ptr<RunningSequence> Engine::Impl::new_sequence(RequestGroup& group,
   if (request.scores.prob) sequence->stats.reserve(static_cast<std::size_t>(group.longest - group.prompt_tokens() + 1));
   if (request.scores.kv_coe) {
     const std::int64_t parts = request.scores.part == GaugePart::kKV ? 2 : 1;
-    sequence->gauge.emplace(request.scores.span, group.prompt_tokens(), group.longest, parts * layout_.kv_heads * layout_.head_dim);
+    sequence->gauge.emplace(request.scores.span, group.prompt_tokens(), group.longest,
+                            parts * layout_.kv_heads * layout_.head_dim);
   }
   return sequence;
 }
@@ -228,7 +238,10 @@ void Engine::Impl::compute(const StepPlan& plan) {
     const auto first_row = static_cast<std::int64_t>(ids_.size());
     const auto from = sequence.tokens.begin() + item.first_position;
     ids_.insert(ids_.end(), from, from + item.rows);
-    slices_.push_back({.first_row = first_row, .rows = item.rows, .first_position = item.first_position, .blocks = sequence.blocks.data()});
+    slices_.push_back({.first_row = first_row,
+                       .rows = item.rows,
+                       .first_position = item.first_position,
+                       .blocks = sequence.blocks.data()});
     (item.rows == 1 && item.completes && !group.forced() ? stats_.decode_tokens : stats_.prefill_tokens) += item.rows;
     plan_draws(item, first_row);
   }
@@ -247,16 +260,20 @@ void Engine::Impl::plan_draws(const StepPlan::Item& item, std::int64_t first_row
     const auto row = static_cast<std::int32_t>(first_row + item.rows - 1);
     const bool all_answers_begin = sequence.sample == 0 && sequence.response.empty();
     draws_.push_back({.row = row, .sequence = &sequence});
-    for (std::size_t i = 1; all_answers_begin && i < group.sequences.size(); ++i) draws_.push_back({.row = row, .sequence = group.sequences[i].get()});
+    for (std::size_t i = 1; all_answers_begin && i < group.sequences.size(); ++i)
+      draws_.push_back({.row = row, .sequence = group.sequences[i].get()});
     return;
   }
   if (!group.request.scores.prob) return;
   // The logits at position P - 1 + i judge response token i; those seen before a preemption are not judged again.
   const std::int64_t boundary = group.prompt_tokens() - 1;
   const std::int64_t seen = boundary + static_cast<std::int64_t>(sequence.stats.size());
-  for (std::int64_t position = std::max(item.first_position, seen); position < item.first_position + item.rows; ++position)
-    draws_.push_back({.row = static_cast<std::int32_t>(first_row + position - item.first_position), .sequence = &sequence,
-                      .token = sequence.response[static_cast<std::size_t>(position - boundary)], .given = true});
+  for (std::int64_t position = std::max(item.first_position, seen); position < item.first_position + item.rows;
+       ++position)
+    draws_.push_back({.row = static_cast<std::int32_t>(first_row + position - item.first_position),
+                      .sequence = &sequence,
+                      .token = sequence.response[static_cast<std::size_t>(position - boundary)],
+                      .given = true});
 }
 
 void Engine::Impl::process_draws(std::span<Draw> draws) {
@@ -272,7 +289,8 @@ void Engine::Impl::process_draws(std::span<Draw> draws) {
   std::size_t judged = 0;
   for (const Draw& draw : draws) {
     RunningSequence& sequence = *draw.sequence;
-    const TokenLogitStats* const stats = sequence.group->request.scores.prob && draw.token >= 0 ? &stat_values_[judged++] : nullptr;
+    const TokenLogitStats* const stats =
+        sequence.group->request.scores.prob && draw.token >= 0 ? &stat_values_[judged++] : nullptr;
     if (!draw.given) {
       accept(sequence, draw.token, stats);
       continue;
@@ -288,10 +306,15 @@ void Engine::Impl::sample(const MatrixView& logits, std::span<Draw> draws) {
     if (draws[i].given) continue;
     const RunningSequence& sequence = *draws[i].sequence;
     const SamplingParams& sampling = sequence.group->request.sampling;
-    sample_requests_.push_back({.row = tile_rows_[i], .temperature = static_cast<float>(sampling.temperature), .top_p = static_cast<float>(sampling.top_p),
-                                .min_p = static_cast<float>(sampling.min_p), .top_k = static_cast<std::int32_t>(std::min(sampling.top_k, files_.config().vocab)),
-                                .seed = sampling.seed, .stream = mix64(sequence.group->request.stream) + static_cast<std::uint64_t>(sequence.sample),
-                                .draw = sequence.response.size()});
+    sample_requests_.push_back(
+        {.row = tile_rows_[i],
+         .temperature = static_cast<float>(sampling.temperature),
+         .top_p = static_cast<float>(sampling.top_p),
+         .min_p = static_cast<float>(sampling.min_p),
+         .top_k = static_cast<std::int32_t>(std::min(sampling.top_k, files_.config().vocab)),
+         .seed = sampling.seed,
+         .stream = mix64(sequence.group->request.stream) + static_cast<std::uint64_t>(sequence.sample),
+         .draw = sequence.response.size()});
   }
   sampled_.resize(sample_requests_.size());
   if (sampled_.empty()) return;
@@ -325,7 +348,8 @@ void Engine::Impl::accept(RunningSequence& sequence, std::int32_t token, const T
   const StopRules& rules = group.request.stop;
   if (group.first_token_ms < 0) group.first_token_ms = now_ms();
   if (token < 0) {
-    group.finished.error = cat("logits: not finite after ", sequence.tokens.size(), " tokens, numbers were needed; try --dtype f32");
+    group.finished.error =
+        cat("logits: not finite after ", sequence.tokens.size(), " tokens, numbers were needed; try --dtype f32");
     sequence.finish_reason = FinishReason::kError;
     sequence.done = true;
     return;
@@ -358,7 +382,8 @@ void Engine::Impl::gauge(const StepPlan& plan) {
     for (const StepPlan::Item& item : plan.items) {
       auto& sequence = *static_cast<RunningSequence*>(item.sequence);
       if (!sequence.gauge || sequence.group->request.scores.part != part) continue;
-      if (const auto next = sequence.gauge->advance(item.first_position + item.rows, sequence.preemptions, sequence.blocks.data()))
+      if (const auto next =
+              sequence.gauge->advance(item.first_position + item.rows, sequence.preemptions, sequence.blocks.data()))
         gauge_items_.push_back(*next);
     }
     if (gauge_items_.empty()) continue;
@@ -448,8 +473,10 @@ const ModelFiles& Engine::files() const { return impl_->files_; }
 std::int64_t Engine::max_model_len() const { return impl_->memory_.max_model_len; }
 
 std::string Engine::describe() const {
-  return cat(impl_->backend_->describe(), ", ", name(impl_->backend_->compute_dtype()), impl_->backend_->batch_invariant() ? ", batch-invariant" : "",
-             "; KV cache: ", impl_->memory_.blocks * kPageTokens, " tokens in ", impl_->stats_.kv_bytes >> 20, " MiB, context ", impl_->memory_.max_model_len);
+  return cat(impl_->backend_->describe(), ", ", name(impl_->backend_->compute_dtype()),
+             impl_->backend_->batch_invariant() ? ", batch-invariant" : "",
+             "; KV cache: ", impl_->memory_.blocks * kPageTokens, " tokens in ", impl_->stats_.kv_bytes >> 20,
+             " MiB, context ", impl_->memory_.max_model_len);
 }
 
 EngineStats Engine::stats() const {

@@ -17,15 +17,15 @@ struct RequestGroup;
 /// One answer in the making: what the scheduler sees (the base), and what the engine adds to it.
 struct RunningSequence : Sequence {
   RequestGroup* group = nullptr;
-  std::int64_t sample = 0;                  ///< index among the request's answers
-  std::vector<std::int32_t> response;       ///< sampled so far, or all teacher-forced tokens
-  std::vector<TokenLogitStats> stats;       ///< one per response token whose logits have been seen; empty unless asked for
+  std::int64_t sample = 0;             ///< index among the request's answers
+  std::vector<std::int32_t> response;  ///< sampled so far, or all teacher-forced tokens
+  std::vector<TokenLogitStats> stats;  ///< one per response token whose logits have been seen; empty unless asked for
   std::optional<TrajectoryGauge> gauge;
   std::optional<StreamDecoder> decoder;
   std::optional<StopMatcher> matcher;
   std::string text;
   FinishReason finish_reason = FinishReason::kStop;
-  bool scheduled = false;                   ///< the scheduler knows it
+  bool scheduled = false;  ///< the scheduler knows it
   bool done = false;
 };
 
@@ -33,10 +33,11 @@ struct RunningSequence : Sequence {
 struct RequestGroup {
   Request request;
   Finished finished;
-  std::int64_t longest = 0;                 ///< positions a sequence of this request can reach
-  std::vector<std::unique_ptr<RunningSequence>> sequences;  ///< the first one prefills the prompt; the others fork from it
+  std::int64_t longest = 0;  ///< positions a sequence of this request can reach
+  std::vector<std::unique_ptr<RunningSequence>>
+      sequences;  ///< the first one prefills the prompt; the others fork from it
   std::int64_t unfinished = 0;
-  bool forked = false;                      ///< the other answers have left the first one
+  bool forked = false;  ///< the other answers have left the first one
   double submitted_ms = 0, started_ms = -1, first_token_ms = -1;
 
   bool forced() const { return request.response.has_value(); }

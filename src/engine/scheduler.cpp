@@ -20,26 +20,32 @@ void StepPlan::clear() {
   rows = 0;
 }
 
-Scheduler::Scheduler(const SchedulerLimits& limits) : limits_(limits), pool_(limits.blocks), cache_(pool_, limits.prefix_cache) {
-  KVGAUGE_CHECK(limits.tokens_per_step > 0 && limits.max_sequences > 0 && limits.chunk > 0, "scheduler: limits ", limits.tokens_per_step,
-                " tokens, ", limits.max_sequences, " sequences, ", limits.chunk, " a chunk, all must be at least 1");
+Scheduler::Scheduler(const SchedulerLimits& limits)
+    : limits_(limits), pool_(limits.blocks), cache_(pool_, limits.prefix_cache) {
+  KVGAUGE_CHECK(limits.tokens_per_step > 0 && limits.max_sequences > 0 && limits.chunk > 0, "scheduler: limits ",
+                limits.tokens_per_step, " tokens, ", limits.max_sequences, " sequences, ", limits.chunk,
+                " a chunk, all must be at least 1");
   const std::int64_t most_items = std::min({limits.max_sequences, limits.tokens_per_step, std::int64_t{4096}});
   plan_.items.reserve(static_cast<std::size_t>(most_items));
   plan_.copies.reserve(static_cast<std::size_t>(most_items));
 }
 
-// -- arrival and departure -----------------------------------------------------------------------------------------------------
+// -- arrival and departure
+// -----------------------------------------------------------------------------------------------------
 
 void Scheduler::enqueue(Sequence& sequence) {
-  const auto place = std::lower_bound(active_.begin(), active_.end(), sequence.id, [](const Sequence* s, std::int64_t id) { return s->id < id; });
+  const auto place = std::lower_bound(active_.begin(), active_.end(), sequence.id,
+                                      [](const Sequence* s, std::int64_t id) { return s->id < id; });
   KVGAUGE_CHECK(place == active_.end() || (*place)->id != sequence.id, "scheduler: id ", sequence.id, " is in use");
-  KVGAUGE_CHECK(!sequence.finished && !sequence.resident && sequence.computed == 0 && sequence.blocks.empty(), "scheduler: sequence ",
-                sequence.id, " is not new: ", sequence.computed, " tokens computed, ", sequence.blocks.size(), " blocks");
+  KVGAUGE_CHECK(!sequence.finished && !sequence.resident && sequence.computed == 0 && sequence.blocks.empty(),
+                "scheduler: sequence ", sequence.id, " is not new: ", sequence.computed, " tokens computed, ",
+                sequence.blocks.size(), " blocks");
   active_.insert(place, &sequence);
 }
 
 void Scheduler::add(Sequence& sequence) {
-  KVGAUGE_CHECK(sequence.id > last_added_, "scheduler: id ", sequence.id, " added after ", last_added_, ", ids must ascend");
+  KVGAUGE_CHECK(sequence.id > last_added_, "scheduler: id ", sequence.id, " added after ", last_added_,
+                ", ids must ascend");
   last_added_ = sequence.id;
   enqueue(sequence);
 }
@@ -47,7 +53,8 @@ void Scheduler::add(Sequence& sequence) {
 void Scheduler::fork(const Sequence& parent, Sequence& child) {
   KVGAUGE_CHECK(!planned_ && child.id > parent.id, "scheduler: fork of ", parent.id, " into ", child.id,
                 planned_ ? " while a plan is open" : ", a child must be younger");
-  KVGAUGE_CHECK(known(child) >= parent.computed && std::equal(parent.tokens.begin(), parent.tokens.begin() + parent.computed, child.tokens.begin()),
+  KVGAUGE_CHECK(known(child) >= parent.computed &&
+                    std::equal(parent.tokens.begin(), parent.tokens.begin() + parent.computed, child.tokens.begin()),
                 "scheduler: fork of ", parent.id, " into ", child.id, " whose first tokens differ");
   enqueue(child);
   if (!parent.resident) return;
@@ -80,7 +87,8 @@ void Scheduler::release_pages(Sequence& sequence) {
   --residents_;
 }
 
-// -- one step ------------------------------------------------------------------------------------------------------------------
+// -- one step
+// ------------------------------------------------------------------------------------------------------------------
 
 const StepPlan& Scheduler::plan_step() {
   KVGAUGE_CHECK(!planned_, "scheduler: the last plan was not completed");
@@ -96,8 +104,8 @@ const StepPlan& Scheduler::plan_step() {
     plan_.rows += rows;
   }
   planned_ = !plan_.items.empty();
-  KVGAUGE_CHECK(planned_ || active_.empty(), "scheduler: ", pool_.blocks(), " pages cannot hold sequence ", active_.front()->id, " of ",
-                known(*active_.front()), " tokens alone");
+  KVGAUGE_CHECK(planned_ || active_.empty(), "scheduler: ", pool_.blocks(), " pages cannot hold sequence ",
+                active_.front()->id, " of ", known(*active_.front()), " tokens alone");
   return plan_;
 }
 
@@ -114,10 +122,11 @@ void Scheduler::complete_step() {
   }
 }
 
-// -- admission -----------------------------------------------------------------------------------------------------------------
+// -- admission
+// -----------------------------------------------------------------------------------------------------------------
 
-// Pages for all its known tokens must be at hand beside what residents still lack of theirs, plus one page for each resident to
-// go on decoding into: otherwise a newcomer's prefill would be thrown away by the next preemption.
+// Pages for all its known tokens must be at hand beside what residents still lack of theirs, plus one page for each
+// resident to go on decoding into: otherwise a newcomer's prefill would be thrown away by the next preemption.
 bool Scheduler::fits(const Sequence& sequence) const {
   if (residents_ == 0) return true;
   std::int64_t need = pages_of(known(sequence)) - owned(sequence);
@@ -147,10 +156,11 @@ bool Scheduler::admit(Sequence& sequence) {
   return true;
 }
 
-// -- pages ---------------------------------------------------------------------------------------------------------------------
+// -- pages
+// ---------------------------------------------------------------------------------------------------------------------
 
-/// Makes `sequence` the owner of pages for `rows` more positions and the only owner of the first page it writes. If that fails it
-/// gives back what it took.
+/// Makes `sequence` the owner of pages for `rows` more positions and the only owner of the first page it writes. If
+/// that fails it gives back what it took.
 bool Scheduler::grow(Sequence& sequence, std::int64_t rows) {
   if (rows == 0) return true;
   const std::int64_t before = owned(sequence);
@@ -167,10 +177,12 @@ bool Scheduler::grow(Sequence& sequence, std::int64_t rows) {
   return false;
 }
 
-// Copy-on-write. Only the page that holds position `computed` can be shared and written: later ones are new, earlier ones are full.
+// Copy-on-write. Only the page that holds position `computed` can be shared and written: later ones are new, earlier
+// ones are full.
 bool Scheduler::own_first_page(Sequence& sequence) {
   std::int32_t& page = sequence.blocks[static_cast<std::size_t>(sequence.computed / kPageTokens)];
-  KVGAUGE_CHECK(!pool_.cached(page), "scheduler: sequence ", sequence.id, " would write page ", page, " that the prefix cache lists");
+  KVGAUGE_CHECK(!pool_.cached(page), "scheduler: sequence ", sequence.id, " would write page ", page,
+                " that the prefix cache lists");
   while (pool_.references(page) > 1) {  // a preemption may take the other holder away: then no copy is needed
     if (const auto fresh = pool_.try_take()) {
       plan_.copies.emplace_back(page, *fresh);
@@ -205,8 +217,8 @@ bool Scheduler::preempt_youngest(const Sequence& for_whom) {
     --left;
   }
   if (!youngest || youngest->id <= for_whom.id) return false;
-  KVGAUGE_CHECK(plan_.items.empty() || plan_.items.back().sequence->id < youngest->id, "scheduler: sequence ", youngest->id,
-                " is planned, it cannot be preempted");
+  KVGAUGE_CHECK(plan_.items.empty() || plan_.items.back().sequence->id < youngest->id, "scheduler: sequence ",
+                youngest->id, " is planned, it cannot be preempted");
   release_pages(*youngest);
   youngest->computed = 0;
   ++youngest->preemptions;

@@ -16,8 +16,12 @@ PositionRange span_positions(GaugeSpan span, std::int64_t prompt_tokens, std::in
   return range;
 }
 
-TrajectoryGauge::TrajectoryGauge(GaugeSpan span, std::int64_t prompt_tokens, std::int64_t capacity, std::int64_t vector_values)
-    : span_(span), prompt_tokens_(prompt_tokens), capacity_(capacity), next_(span_positions(span, prompt_tokens, 0).begin) {
+TrajectoryGauge::TrajectoryGauge(GaugeSpan span, std::int64_t prompt_tokens, std::int64_t capacity,
+                                 std::int64_t vector_values)
+    : span_(span),
+      prompt_tokens_(prompt_tokens),
+      capacity_(capacity),
+      next_(span_positions(span, prompt_tokens, 0).begin) {
   const PositionRange longest = span_positions(span, prompt_tokens, capacity);
   const auto points = static_cast<std::size_t>(longest.end - longest.begin);
   state_.first.assign(static_cast<std::size_t>(vector_values), 0.0f);
@@ -26,7 +30,8 @@ TrajectoryGauge::TrajectoryGauge(GaugeSpan span, std::int64_t prompt_tokens, std
   state_.dtheta.reserve(points);
 }
 
-std::optional<TrajectoryItem> TrajectoryGauge::advance(std::int64_t computed, std::int64_t preemptions, const std::int32_t* blocks) {
+std::optional<TrajectoryItem> TrajectoryGauge::advance(std::int64_t computed, std::int64_t preemptions,
+                                                       const std::int32_t* blocks) {
   if (preemptions != preemptions_) {
     preemptions_ = preemptions;
     next_ = span_positions(span_, prompt_tokens_, 0).begin;

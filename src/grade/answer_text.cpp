@@ -9,7 +9,9 @@ namespace {
 
 constexpr std::string_view kSpaces = " \t\r\n\f\v";
 
-bool starts_with(std::string_view text, std::size_t at, std::string_view word) { return text.substr(at, word.size()) == word; }
+bool starts_with(std::string_view text, std::size_t at, std::string_view word) {
+  return text.substr(at, word.size()) == word;
+}
 
 // The position of the brace that closes the one at each position, npos where there is none. \{ and \} are characters.
 std::vector<std::size_t> closing_braces(std::string_view text) {
@@ -74,11 +76,12 @@ std::string_view last_hash_line(std::string_view text) {
     rest = text.substr(0, at);
     if (!rest.empty() && rest.back() == '#') continue;
     const std::size_t first = line.find_first_of("0123456789");
-    const std::size_t after = first == std::string_view::npos ? line.size() : line.find_first_not_of("0123456789", first);
+    const std::size_t after =
+        first == std::string_view::npos ? line.size() : line.find_first_not_of("0123456789", first);
     const bool is_numbered_heading = after != std::string_view::npos && starts_with(line, after, ". ");
-    const bool leads_with_number =
-        first != std::string_view::npos && std::none_of(line.begin(), line.begin() + static_cast<std::ptrdiff_t>(first),
-                                                        [](char c) { return std::isalpha(static_cast<unsigned char>(c)); });
+    const bool leads_with_number = first != std::string_view::npos &&
+                                   std::none_of(line.begin(), line.begin() + static_cast<std::ptrdiff_t>(first),
+                                                [](char c) { return std::isalpha(static_cast<unsigned char>(c)); });
     const bool is_one_word = !line.empty() && line.find_first_of(kSpaces) == std::string_view::npos;
     if (is_one_word || (leads_with_number && !is_numbered_heading)) return line;
   }
@@ -91,10 +94,12 @@ std::string_view last_answer_phrase(std::string_view text) {
   std::string lower(text);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   const std::string_view view = lower;
-  for (std::size_t at = view.rfind(kWord); at != std::string_view::npos; at = at == 0 ? std::string_view::npos : view.rfind(kWord, at - 1)) {
+  for (std::size_t at = view.rfind(kWord); at != std::string_view::npos;
+       at = at == 0 ? std::string_view::npos : view.rfind(kWord, at - 1)) {
     std::size_t next = at + kWord.size();
     while (next < view.size() && (view[next] == ' ' || view[next] == '*')) ++next;
-    const bool is_verb = starts_with(view, next, "is") && (next + 2 == view.size() || !std::isalnum(static_cast<unsigned char>(view[next + 2])));
+    const bool is_verb = starts_with(view, next, "is") &&
+                         (next + 2 == view.size() || !std::isalnum(static_cast<unsigned char>(view[next + 2])));
     if (!is_verb && !starts_with(view, next, ":")) continue;
     next = std::min(view.find_first_not_of(kDecoration, next + (is_verb ? 2 : 1)), view.size());
     const std::string_view line = line_at(text, next);
@@ -108,29 +113,64 @@ struct Replacement {
 };
 // Longer ones first where one starts another.
 constexpr Replacement kReplacements[] = {
-    {"^{\\circ}", ""}, {"^\\circ", ""}, {"\\left", ""},  {"\\right", ""}, {"\\dfrac", "\\frac"}, {"\\tfrac", "\\frac"}, {"\\cfrac", "\\frac"},
-    {"\\cdot", "\\times"}, {"\\$", ""}, {"\\%", ""},     {"\\,", ""},     {"\\!", ""},           {"\\;", " "},          {"\\:", " "},
-    {"\\ ", " "},      {"\\(", ""},     {"\\)", ""},     {"\\[", ""},     {"\\]", ""},           {"{,}", ","},          {"**", ""},
-    {"`", ""},         {"$", ""},       {"%", ""},       {"~", " "},      {"\n", " "},           {"\r", " "},           {"\t", " "},
-    {"\xe2\x88\x92", "-"},          // minus sign
-    {"\xe2\x80\x93", "-"},          // en dash
-    {"\xc3\x97", "\\times"},        // multiplication sign
-    {"\xc2\xb0", ""},               // degree sign
-    {"\xe2\x82\xac", ""},           // euro
-    {"\xc2\xa3", ""},               // pound
-    {"\xc2\xa5", ""},               // yen
-    {"\xc2\xa0", " "},              // no-break space
-    {"\xe2\x80\xaf", " "},          // narrow no-break space
-    {"\xe2\x80\x89", " "},          // thin space
-    {"\xef\xbc\x8c", ","},          // full-width comma
+    {"^{\\circ}", ""},
+    {"^\\circ", ""},
+    {"\\left", ""},
+    {"\\right", ""},
+    {"\\dfrac", "\\frac"},
+    {"\\tfrac", "\\frac"},
+    {"\\cfrac", "\\frac"},
+    {"\\cdot", "\\times"},
+    {"\\$", ""},
+    {"\\%", ""},
+    {"\\,", ""},
+    {"\\!", ""},
+    {"\\;", " "},
+    {"\\:", " "},
+    {"\\ ", " "},
+    {"\\(", ""},
+    {"\\)", ""},
+    {"\\[", ""},
+    {"\\]", ""},
+    {"{,}", ","},
+    {"**", ""},
+    {"`", ""},
+    {"$", ""},
+    {"%", ""},
+    {"~", " "},
+    {"\n", " "},
+    {"\r", " "},
+    {"\t", " "},
+    {"\xe2\x88\x92", "-"},    // minus sign
+    {"\xe2\x80\x93", "-"},    // en dash
+    {"\xc3\x97", "\\times"},  // multiplication sign
+    {"\xc2\xb0", ""},         // degree sign
+    {"\xe2\x82\xac", ""},     // euro
+    {"\xc2\xa3", ""},         // pound
+    {"\xc2\xa5", ""},         // yen
+    {"\xc2\xa0", " "},        // no-break space
+    {"\xe2\x80\xaf", " "},    // narrow no-break space
+    {"\xe2\x80\x89", " "},    // thin space
+    {"\xef\xbc\x8c", ","},    // full-width comma
 };
-constexpr std::string_view kWrappers[] = {"\\text{", "\\textbf{", "\\textit{", "\\textrm{", "\\mathrm{", "\\mathbf{", "\\mbox{", "\\boxed{", "\\fbox{"};
+constexpr std::string_view kWrappers[] = {"\\text{",   "\\textbf{", "\\textit{", "\\textrm{", "\\mathrm{",
+                                          "\\mathbf{", "\\mbox{",   "\\boxed{",  "\\fbox{"};
 
 }  // namespace
 
 std::string_view before_end_of_turn(std::string_view text) {
-  constexpr std::string_view kMarkers[] = {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "</s>",
-                                           "<|end|>", "<end_of_turn>", "<\xef\xbd\x9c" "end\xe2\x96\x81" "of\xe2\x96\x81" "sentence\xef\xbd\x9c>"};
+  constexpr std::string_view kMarkers[] = {"<|im_end|>",
+                                           "<|eot_id|>",
+                                           "<|eom_id|>",
+                                           "<|end_of_text|>",
+                                           "<|endoftext|>",
+                                           "</s>",
+                                           "<|end|>",
+                                           "<end_of_turn>",
+                                           "<\xef\xbd\x9c"
+                                           "end\xe2\x96\x81"
+                                           "of\xe2\x96\x81"
+                                           "sentence\xef\xbd\x9c>"};
   std::size_t end = text.size();
   for (const std::string_view marker : kMarkers) end = std::min(end, text.find(marker));
   return text.substr(0, end);
@@ -153,7 +193,8 @@ StatedAnswer stated_answer(std::string_view text) {
   const Box box = last_closed_box(text);
   const std::string_view usable = text.substr(0, box.unclosed_at);
   if (box.found) return {.marker = Marker::kBox, .text = trimmed(box.content), .before = usable};
-  if (const std::string_view line = last_hash_line(usable); !line.empty()) return {.marker = Marker::kHash, .text = line, .before = usable};
+  if (const std::string_view line = last_hash_line(usable); !line.empty())
+    return {.marker = Marker::kHash, .text = line, .before = usable};
   if (const std::string_view phrase = last_answer_phrase(usable); !phrase.empty())
     return {.marker = Marker::kPhrase, .text = phrase, .before = usable};
   return {.marker = Marker::kNone, .text = {}, .before = usable};

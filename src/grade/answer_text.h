@@ -18,18 +18,19 @@ std::string_view trimmed(std::string_view text);
 struct StatedAnswer {
   enum class Marker { kNone, kBox, kHash, kPhrase };
   Marker marker = Marker::kNone;
-  std::string_view text;    ///< what follows the marker, trimmed; empty for kNone
-  std::string_view before;  ///< the text that may be searched when nothing is stated: all of it, or up to an unclosed last box
+  std::string_view text;  ///< what follows the marker, trimmed; empty for kNone
+  std::string_view
+      before;  ///< the text that may be searched when nothing is stated: all of it, or up to an unclosed last box
 };
 
-/// In this order: the last closed \boxed{..} or \fbox{..} (the inner one if nested; `\boxed x` too) > the last line `#### x` > the last
-/// phrase "answer is x" or "answer: x", to the end of its line. A box that is never closed states nothing, nor does any text
-/// after it. @param text the visible answer. O(length)
+/// In this order: the last closed \boxed{..} or \fbox{..} (the inner one if nested; `\boxed x` too) > the last line
+/// `#### x` > the last phrase "answer is x" or "answer: x", to the end of its line. A box that is never closed states
+/// nothing, nor does any text after it. @param text the visible answer. O(length)
 StatedAnswer stated_answer(std::string_view text);
 
-/// Mathematical text with the decoration removed that does not change an answer: $ and other currency signs, \left \right, thin
-/// spaces, % and degree signs, bold marks and code ticks, \text{..}-like wrappers (their content stays), {,}, Unicode minus
-/// signs, spaces at both ends and a final period. O(length)
+/// Mathematical text with the decoration removed that does not change an answer: $ and other currency signs, \left
+/// \right, thin spaces, % and degree signs, bold marks and code ticks, \text{..}-like wrappers (their content stays),
+/// {,}, Unicode minus signs, spaces at both ends and a final period. O(length)
 std::string clean_math(std::string_view text);
 
 }  // namespace kvgauge

@@ -54,7 +54,8 @@ std::string sum(const std::string& a, const std::string& b) {
   std::string out;
   int carry = 0;
   for (std::size_t i = 0; i < std::max(a.size(), b.size()) || carry; ++i) {
-    const int digit = carry + (i < a.size() ? a[a.size() - 1 - i] - '0' : 0) + (i < b.size() ? b[b.size() - 1 - i] - '0' : 0);
+    const int digit =
+        carry + (i < a.size() ? a[a.size() - 1 - i] - '0' : 0) + (i < b.size() ? b[b.size() - 1 - i] - '0' : 0);
     out += static_cast<char>('0' + digit % 10);
     carry = digit / 10;
   }
@@ -63,7 +64,8 @@ std::string sum(const std::string& a, const std::string& b) {
 }
 
 bool fits_fraction(const Decimal& a) {
-  return a.digits.size() <= kMostFractionDigits && std::abs(a.exponent) <= static_cast<std::int64_t>(kMostFractionDigits);
+  return a.digits.size() <= kMostFractionDigits &&
+         std::abs(a.exponent) <= static_cast<std::int64_t>(kMostFractionDigits);
 }
 
 // digits, or groups of three after one to three: 70,000 but not 7,00 nor 1,2
@@ -194,7 +196,9 @@ std::optional<Rational> read_slashed(std::string_view text, std::size_t& used) {
 // whole + part, whole an unsigned integer: (whole * d + n) / d
 std::optional<Rational> mixed(const Decimal& whole, const Rational& part) {
   if (!fits_fraction(whole) || part.numerator.negative) return std::nullopt;
-  const auto as_integer = [](const Decimal& a) { return a.digits + std::string(static_cast<std::size_t>(a.exponent), '0'); };
+  const auto as_integer = [](const Decimal& a) {
+    return a.digits + std::string(static_cast<std::size_t>(a.exponent), '0');
+  };
   const Decimal scaled = product(whole, part.denominator);
   if (scaled.exponent < 0 || part.numerator.exponent < 0) return std::nullopt;
   return fraction(normalised(false, sum(as_integer(scaled), as_integer(part.numerator)), 0), part.denominator);
@@ -238,7 +242,8 @@ std::optional<Rational> read_number(std::string_view text, std::size_t& used) {
   auto number = read_unsigned(text.substr(has_sign), used);
   if (!number) return std::nullopt;
   used += has_sign;
-  if (has_sign && text[0] == '-' && !is_zero(number->numerator)) number->numerator.negative = !number->numerator.negative;
+  if (has_sign && text[0] == '-' && !is_zero(number->numerator))
+    number->numerator.negative = !number->numerator.negative;
   return number;
 }
 
@@ -253,7 +258,8 @@ bool equal(const Rational& a, const Rational& b) {
 
 bool equal_to_six_decimals(const Rational& a, const Rational& b) {
   if (!((a.is_fraction && b.has_point) || (a.has_point && b.is_fraction))) return false;
-  const double x = approximate(a.numerator) / approximate(a.denominator), y = approximate(b.numerator) / approximate(b.denominator);
+  const double x = approximate(a.numerator) / approximate(a.denominator),
+               y = approximate(b.numerator) / approximate(b.denominator);
   constexpr double kLargest = 1e9;  // beyond it, six decimals are below a double's last digit
   return std::abs(x) < kLargest && std::abs(y) < kLargest && std::nearbyint(x * 1e6) == std::nearbyint(y * 1e6);
 }

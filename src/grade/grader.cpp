@@ -12,7 +12,7 @@ namespace kvgauge {
 namespace {
 
 struct Answer {
-  std::string text;                ///< the number as written, or the cleaned text where it is none
+  std::string text;  ///< the number as written, or the cleaned text where it is none
   std::optional<Rational> number;
 };
 
@@ -30,7 +30,8 @@ std::string without_commas(std::string_view number) {
 bool is_unit(std::string_view rest) {
   rest = trimmed(rest);
   if (rest.empty()) return true;
-  if (!is_letter(rest[0]) && rest[0] != '/' && rest[0] != '(' && static_cast<unsigned char>(rest[0]) < 0x80) return false;
+  if (!is_letter(rest[0]) && rest[0] != '/' && rest[0] != '(' && static_cast<unsigned char>(rest[0]) < 0x80)
+    return false;
   for (std::size_t i = 0; i < rest.size(); ++i)
     if (is_digit(rest[i]) && (i == 0 || (rest[i - 1] != '^' && rest[i - 1] != '{'))) return false;
   return rest.find('=') == std::string_view::npos;

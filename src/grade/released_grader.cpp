@@ -8,13 +8,15 @@
 #include "core/cat.h"
 #include "grade/answer_text.h"
 
-// The order of the rewriting steps matters and is that of the released grader: a later step sees what an earlier one left. Its patterns
-// are matched by hand; characters beyond ASCII count as letters.
+// The order of the rewriting steps matters and is that of the released grader: a later step sees what an earlier one
+// left. Its patterns are matched by hand; characters beyond ASCII count as letters.
 namespace kvgauge {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || static_cast<unsigned char>(c) >= 0x80; }
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+}
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
@@ -28,9 +30,12 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
   return out += text.substr(begin);
 }
 
-std::string_view after_last(std::string_view text, std::string_view mark) { return text.substr(text.rfind(mark) + mark.size()); }
+std::string_view after_last(std::string_view text, std::string_view mark) {
+  return text.substr(text.rfind(mark) + mark.size());
+}
 
-// From the brace on: to the matching one without regard to escapes, or to the end where none matches; else to the next $.
+// From the brace on: to the matching one without regard to escapes, or to the end where none matches; else to the next
+// $.
 std::string box_content(std::string_view text) {
   if (text.empty()) return {};
   if (text[0] != '{') return std::string(trimmed(text.substr(0, std::min(text.find('$'), text.size()))));
@@ -63,7 +68,8 @@ std::string last_number(std::string_view with_commas) {
 }
 
 std::string extracted(std::string_view text) {
-  constexpr std::string_view kMinerva = "final answer is $", kMinervaEnd = "$. I hope", kBoxed = "boxed", kChinese = "\xe7\xad\x94\xe6\xa1\x88\xe6\x98\xaf";
+  constexpr std::string_view kMinerva = "final answer is $", kMinervaEnd = "$. I hope", kBoxed = "boxed",
+                             kChinese = "\xe7\xad\x94\xe6\xa1\x88\xe6\x98\xaf";
   if (contains(text, kMinerva) && contains(text, kMinervaEnd)) {
     const std::string_view rest = text.substr(text.find(kMinerva) + kMinerva.size());
     return std::string(trimmed(rest.substr(0, std::min(rest.find(kMinervaEnd), rest.size()))));
@@ -79,17 +85,23 @@ std::string extracted(std::string_view text) {
   return last_number(text);
 }
 
-// The words taken for units: each alone between two characters that are no letters, or at either end; a point is any one
-// character. Each also with an s.
+// The words taken for units: each alone between two characters that are no letters, or at either end; a point is any
+// one character. Each also with an s.
 constexpr std::string_view kUnits[] = {
-    " m east", "Surface", "a", "a .", "a . m", "ab", "acre", "am", "apple", "are", "b .", "bc", "by", "c", "c .", "cc", "cm", "cm 2",
-    "coin", "cu . m", "cu cm", "cube", "cubic", "d", "d .", "day", "decrease", "deg", "degree", "dm", "e .", "east", "excess", "f .",
-    "feet", "ft", "g", "g .", "gain", "gal", "gallon", "gm", "h", "h .", "hectare", "hour", "hr", "inch", "inches", "increase", "kg",
-    "km", "kmh", "kmph", "l", "lb", "less", "liter", "litre", "loss", "lt", "m", "m sqaure", "man", "mark", "men", "meter", "metre",
-    "mile", "min", "minute", "minw", "mm", "monkey", "month", "more", "mp", "mph", "mt", "mtr", "no change", "noon", "number", "o",
-    "ohm", "p . m", "per", "percent", "pi sq m", "pie", "pm", "prime", "profit", "profit of rs", "pure", "q .", "ratio", "rd", "rise",
-    "rounds", "rs", "rs .", "rupee", "s", "s .", "sec", "second", "soldier", "sq", "sq . m", "sq inch", "sq m", "square", "st", "t", "th",
-    "tile", "toy", "unit", "way", "west", "woman", "women", "yard", "year", "yr"};
+    " m east", "Surface", "a",       "a .",          "a . m",    "ab",     "acre",    "am",      "apple",
+    "are",     "b .",     "bc",      "by",           "c",        "c .",    "cc",      "cm",      "cm 2",
+    "coin",    "cu . m",  "cu cm",   "cube",         "cubic",    "d",      "d .",     "day",     "decrease",
+    "deg",     "degree",  "dm",      "e .",          "east",     "excess", "f .",     "feet",    "ft",
+    "g",       "g .",     "gain",    "gal",          "gallon",   "gm",     "h",       "h .",     "hectare",
+    "hour",    "hr",      "inch",    "inches",       "increase", "kg",     "km",      "kmh",     "kmph",
+    "l",       "lb",      "less",    "liter",        "litre",    "loss",   "lt",      "m",       "m sqaure",
+    "man",     "mark",    "men",     "meter",        "metre",    "mile",   "min",     "minute",  "minw",
+    "mm",      "monkey",  "month",   "more",         "mp",       "mph",    "mt",      "mtr",     "no change",
+    "noon",    "number",  "o",       "ohm",          "p . m",    "per",    "percent", "pi sq m", "pie",
+    "pm",      "prime",   "profit",  "profit of rs", "pure",     "q .",    "ratio",   "rd",      "rise",
+    "rounds",  "rs",      "rs .",    "rupee",        "s",        "s .",    "sec",     "second",  "soldier",
+    "sq",      "sq . m",  "sq inch", "sq m",         "square",   "st",     "t",       "th",      "tile",
+    "toy",     "unit",    "way",     "west",         "woman",    "women",  "yard",    "year",    "yr"};
 
 bool matches_unit(std::string_view text, std::size_t at, std::string_view unit) {
   if (at + unit.size() > text.size()) return false;
@@ -194,7 +206,8 @@ std::string with_braced_roots(std::string_view text) {
   return out;
 }
 
-// \frac12 -> \frac{1}{2}, \frac1{72} -> \frac{1}{72}; a \frac with fewer than two characters behind it leaves all as it was.
+// \frac12 -> \frac{1}{2}, \frac1{72} -> \frac{1}{72}; a \frac with fewer than two characters behind it leaves all as it
+// was.
 std::string with_braced_fractions(const std::string& text) {
   constexpr std::string_view kFrac = "\\frac";
   std::string out = text.substr(0, text.find(kFrac));
@@ -232,7 +245,8 @@ std::string with_slash_as_fraction(const std::string& text) {
     if (contains(part, "sqrt")) return true;
     const bool negative = !part.empty() && part[0] == '-';
     const std::string_view digits = part.substr(negative);
-    return !digits.empty() && std::all_of(digits.begin(), digits.end(), is_digit) && (digits[0] != '0' || (digits.size() == 1 && !negative));
+    return !digits.empty() && std::all_of(digits.begin(), digits.end(), is_digit) &&
+           (digits[0] != '0' || (digits.size() == 1 && !negative));
   };
   return stands(a) && stands(b) ? cat("\\frac{", a, "}{", b, "}") : text;
 }
@@ -255,7 +269,8 @@ std::string with_arrays_as_matrices(std::string_view text) {
 }
 
 std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 std::string stripped(std::string_view answer) {
@@ -267,14 +282,20 @@ std::string stripped(std::string_view answer) {
       {"\\geq", "\\ge"},      {"\\left", ""},    {"\\right", ""},   {"\\{", "{"},      {"\\}", "}"}};
   for (const auto& [from, to] : kFirst) text = replaced(text, from, to);
   if (const std::size_t unit = text.find("\\text{"); unit != std::string::npos && text.back() == '}')
-    if (const std::string_view left = trimmed(std::string_view(text).substr(0, unit)); !left.empty()) text = std::string(left);
+    if (const std::string_view left = trimmed(std::string_view(text).substr(0, unit)); !left.empty())
+      text = std::string(left);
   text = without_units(std::move(text));
-  for (const std::string_view gone : {"^{\\circ}", "^\\circ", "\\$", "$", "\\(", "\\)"}) text = replaced(text, gone, "");
+  for (const std::string_view gone : {"^{\\circ}", "^\\circ", "\\$", "$", "\\(", "\\)"})
+    text = replaced(text, gone, "");
   text = unwrapped(text, "\\text{", true);
-  for (const std::string_view gone : {"x=", "y=", "z=", "x\\in", "y\\in", "z\\in", "x\\to", "y\\to", "z\\to"}) text = replaced(text, gone, "");
-  constexpr std::pair<std::string_view, std::string_view> kSecond[] = {{"\\emptyset", "{}"}, {"(-\\infty,\\infty)", "\\mathbb{R}"},
-                                                                       {"\\%", ""},          {"%", ""},
-                                                                       {" .", " 0."},        {"{.", "{0."},
+  for (const std::string_view gone : {"x=", "y=", "z=", "x\\in", "y\\in", "z\\in", "x\\to", "y\\to", "z\\to"})
+    text = replaced(text, gone, "");
+  constexpr std::pair<std::string_view, std::string_view> kSecond[] = {{"\\emptyset", "{}"},
+                                                                       {"(-\\infty,\\infty)", "\\mathbb{R}"},
+                                                                       {"\\%", ""},
+                                                                       {"%", ""},
+                                                                       {" .", " 0."},
+                                                                       {"{.", "{0."},
                                                                        {"infinity", "\\infty"}};
   for (const auto& [from, to] : kSecond) text = replaced(text, from, to);
   if (!contains(text, "\\infty")) text = replaced(text, "inf", "\\infty");
@@ -285,7 +306,8 @@ std::string stripped(std::string_view answer) {
   text = without_zero_decimals(text);
   if (text.empty()) return text;
   if (text[0] == '.') text.insert(0, 1, '0');
-  if (const std::size_t equals = text.find('='); equals != std::string::npos && text.find('=', equals + 1) == std::string::npos)
+  if (const std::size_t equals = text.find('=');
+      equals != std::string::npos && text.find('=', equals + 1) == std::string::npos)
     if (characters(std::string_view(text).substr(0, equals)) <= 2) text = text.substr(equals + 1);
   return with_slash_as_fraction(with_braced_fractions(replaced(with_braced_roots(text), " ", "")));
 }

@@ -4,8 +4,9 @@
 
 namespace kvgauge {
 
-/// The answer as the grader released with the paper extracts and rewrites it (METHOD.md H.1, KVClassifier), flaws included, so that its
-/// verdicts can be reported beside ours; its word-number library is left out. Equal strings of prediction and gold count as correct.
+/// The answer as the grader released with the paper extracts and rewrites it (METHOD.md H.1, KVClassifier), flaws
+/// included, so that its verdicts can be reported beside ours; its word-number library is left out. Equal strings of
+/// prediction and gold count as correct.
 std::string released_answer(std::string_view text);
 
 }  // namespace kvgauge

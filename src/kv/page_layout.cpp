@@ -5,8 +5,9 @@
 namespace kvgauge {
 
 PageStorage::PageStorage(const PageLayout& layout, std::int32_t blocks, std::byte* memory) : layout_(layout) {
-  KVGAUGE_CHECK(layout.layers > 0 && layout.kv_heads > 0 && layout.head_dim > 0 && blocks > 0, "page layout: ", layout.layers,
-                " layers, ", layout.kv_heads, " kv heads of ", layout.head_dim, ", ", blocks, " blocks");
+  KVGAUGE_CHECK(layout.layers > 0 && layout.kv_heads > 0 && layout.head_dim > 0 && blocks > 0,
+                "page layout: ", layout.layers, " layers, ", layout.kv_heads, " kv heads of ", layout.head_dim, ", ",
+                blocks, " blocks");
   KVGAUGE_CHECK(reinterpret_cast<std::uintptr_t>(memory) % 64 == 0, "page layout: memory must be 64-byte aligned");
   const std::int64_t layer_bytes = blocks * layout.layer_block_bytes();
   for (int layer = 0; layer < layout.layers; ++layer) {

@@ -24,7 +24,8 @@ struct PagedKvView {
 
  private:
   std::byte* at(std::byte* base, std::int64_t block, int head, int slot) const {
-    return base + (block * block_stride + head * head_stride + slot * token_stride) * static_cast<std::int64_t>(size_of(dtype));
+    return base + (block * block_stride + head * head_stride + slot * token_stride) *
+                      static_cast<std::int64_t>(size_of(dtype));
   }
 };
 

@@ -18,7 +18,8 @@ struct Key {
   bool operator==(const Key&) const = default;
 };
 
-// Two lanes that absorb the tokens differently; each step is a bijection of its lane, and a lane's end depends on every token.
+// Two lanes that absorb the tokens differently; each step is a bijection of its lane, and a lane's end depends on every
+// token.
 Key chain(Key key, std::span<const std::int32_t> tokens) {
   for (const std::int32_t token : tokens) {
     const std::uint64_t word = static_cast<std::uint32_t>(token);
@@ -34,8 +35,8 @@ std::span<const std::int32_t> block_tokens(std::span<const std::int32_t> tokens,
 
 }  // namespace
 
-// The nodes form a forest; node number = block number, so storage never moves and needs no allocator. Leaves (nodes without
-// children) stand in a binary heap by last use: the root is the next to go.
+// The nodes form a forest; node number = block number, so storage never moves and needs no allocator. Leaves (nodes
+// without children) stand in a binary heap by last use: the root is the next to go.
 struct PrefixCache::Impl {
   struct Node {
     Key key;
@@ -56,11 +57,14 @@ struct PrefixCache::Impl {
 
   std::int32_t find(const Key& key, std::span<const std::int32_t> tokens, std::int32_t parent) {
     for (std::int32_t node = bucket(key); node != kNone; node = at(node).next_in_bucket)
-      if (at(node).key == key && at(node).parent == parent && std::equal(tokens.begin(), tokens.end(), at(node).tokens.begin())) return node;
+      if (at(node).key == key && at(node).parent == parent &&
+          std::equal(tokens.begin(), tokens.end(), at(node).tokens.begin()))
+        return node;
     return kNone;
   }
 
-  // -- the heap of leaves ------------------------------------------------------------------------------------------------------
+  // -- the heap of leaves
+  // ------------------------------------------------------------------------------------------------------
   void place(std::size_t position, std::int32_t node) {
     heap[position] = node;
     at(node).heap_position = static_cast<std::int32_t>(position);
@@ -103,7 +107,8 @@ struct PrefixCache::Impl {
     if (at(node).heap_position != kNone) sift_down(static_cast<std::size_t>(at(node).heap_position), node);
   }
 
-  // -- nodes -------------------------------------------------------------------------------------------------------------------
+  // -- nodes
+  // -------------------------------------------------------------------------------------------------------------------
   void add(std::int32_t block, const Key& key, std::span<const std::int32_t> tokens, std::int32_t parent) {
     KVGAUGE_CHECK(!pool.cached(block), "prefix cache: block ", block, " is listed already, under other tokens");
     pool.retain(block);
@@ -117,8 +122,10 @@ struct PrefixCache::Impl {
     bucket(key) = block;
     if (parent != kNone) {
       node.parent = parent;
-      if (at(parent).first_child == kNone) heap_remove(parent);
-      else at(at(parent).first_child).previous_sibling = block;
+      if (at(parent).first_child == kNone)
+        heap_remove(parent);
+      else
+        at(at(parent).first_child).previous_sibling = block;
       node.next_sibling = at(parent).first_child;
       at(parent).first_child = block;
     }
@@ -135,8 +142,10 @@ struct PrefixCache::Impl {
     while (*link != block) link = &at(*link).next_in_bucket;
     *link = node.next_in_bucket;
     if (node.next_sibling != kNone) at(node.next_sibling).previous_sibling = node.previous_sibling;
-    if (node.previous_sibling != kNone) at(node.previous_sibling).next_sibling = node.next_sibling;
-    else if (node.parent != kNone) at(node.parent).first_child = node.next_sibling;
+    if (node.previous_sibling != kNone)
+      at(node.previous_sibling).next_sibling = node.next_sibling;
+    else if (node.parent != kNone)
+      at(node.parent).first_child = node.next_sibling;
     if (node.parent != kNone && at(node.parent).first_child == kNone) heap_add(node.parent);
     --size;
     pool.mark_cached(block, false);
@@ -164,7 +173,8 @@ struct PrefixCache::Impl {
 PrefixCache::PrefixCache(PagePool& pool, bool enabled) : impl_(enabled ? std::make_unique<Impl>(pool) : nullptr) {}
 PrefixCache::~PrefixCache() { clear(); }
 
-void PrefixCache::match(std::span<const std::int32_t> tokens, std::int64_t max_blocks, std::vector<std::int32_t>& blocks) {
+void PrefixCache::match(std::span<const std::int32_t> tokens, std::int64_t max_blocks,
+                        std::vector<std::int32_t>& blocks) {
   if (!impl_) return;
   const std::int64_t limit = std::min(max_blocks, static_cast<std::int64_t>(tokens.size()) / kPageTokens);
   const std::uint64_t now = ++impl_->clock;
@@ -181,15 +191,19 @@ void PrefixCache::match(std::span<const std::int32_t> tokens, std::int64_t max_b
   }
 }
 
-void PrefixCache::insert(std::span<const std::int32_t> tokens, std::span<const std::int32_t> blocks, std::int64_t first, std::int64_t count) {
+void PrefixCache::insert(std::span<const std::int32_t> tokens, std::span<const std::int32_t> blocks, std::int64_t first,
+                         std::int64_t count) {
   if (!impl_ || first >= count) return;
-  KVGAUGE_CHECK(count * kPageTokens <= static_cast<std::int64_t>(tokens.size()) && count <= static_cast<std::int64_t>(blocks.size()),
-                "prefix cache: ", count, " blocks offered, the sequence has ", tokens.size(), " tokens and ", blocks.size(), " blocks");
+  KVGAUGE_CHECK(count * kPageTokens <= static_cast<std::int64_t>(tokens.size()) &&
+                    count <= static_cast<std::int64_t>(blocks.size()),
+                "prefix cache: ", count, " blocks offered, the sequence has ", tokens.size(), " tokens and ",
+                blocks.size(), " blocks");
   ++impl_->clock;
   Key key;
   std::int32_t parent = kNone;
   std::int64_t index = 0;
-  // A listed block stands for its whole prefix: go on from it. (Else the sequence computed a duplicate, or its block was dropped.)
+  // A listed block stands for its whole prefix: go on from it. (Else the sequence computed a duplicate, or its block
+  // was dropped.)
   if (first > 0 && impl_->pool.cached(blocks[static_cast<std::size_t>(first - 1)])) {
     index = first;
     parent = blocks[static_cast<std::size_t>(first - 1)];
@@ -225,11 +239,13 @@ bool PrefixCache::evict_one() {
     }
     impl_->use(leaf, ++impl_->clock);
   }
-  // Every leaf is held, and some inner block is not: a sequence that computed its own copy of this prefix continued it. The inner
-  // block goes and its descendants are forgotten; they stay with the sequences that hold them.
+  // Every leaf is held, and some inner block is not: a sequence that computed its own copy of this prefix continued it.
+  // The inner block goes and its descendants are forgotten; they stay with the sequences that hold them.
   std::int32_t oldest = kNone;
   for (std::int32_t node = 0; node < impl_->pool.blocks(); ++node)
-    if (impl_->pool.cached(node) && impl_->pool.references(node) == 1 && (oldest == kNone || impl_->before(node, oldest))) oldest = node;
+    if (impl_->pool.cached(node) && impl_->pool.references(node) == 1 &&
+        (oldest == kNone || impl_->before(node, oldest)))
+      oldest = node;
   impl_->remove_subtree(oldest);
   return true;
 }

@@ -35,16 +35,20 @@ void refuse_unsupported(const Json& json, std::string_view where) {
   if (activation != "silu") refuse(where, cat("hidden_act '", printable(activation), "'"), "'silu'");
   for (const char* key : {"attention_bias", "mlp_bias", "use_sliding_window"})
     if (find_bool(json, key, where).value_or(false)) refuse(where, cat("'", key, "': true"), "false");
-  if (find_number(json, "partial_rotary_factor", where).value_or(1) != 1) refuse(where, "'partial_rotary_factor' other than 1", "1");
+  if (find_number(json, "partial_rotary_factor", where).value_or(1) != 1)
+    refuse(where, "'partial_rotary_factor' other than 1", "1");
   if (json.contains("layer_types") && !json["layer_types"].is_null()) {
     const Json& types = json["layer_types"];
-    if (!types.is_array()) throw FormatError(cat(where, ": 'layer_types' is ", types.type_name(), ", an array was needed"));
+    if (!types.is_array())
+      throw FormatError(cat(where, ": 'layer_types' is ", types.type_name(), ", an array was needed"));
     for (const Json& type : types)
-      if (type != "full_attention") refuse(where, cat("layer type ", printable(type.dump(-1, ' ', true))), "'full_attention'");
+      if (type != "full_attention")
+        refuse(where, cat("layer type ", printable(type.dump(-1, ' ', true))), "'full_attention'");
   }
   if (json.contains("quantization_config") && json["quantization_config"].is_object()) {
     const auto method = find_string(json["quantization_config"], "quant_method", where).value_or("unnamed");
-    refuse(where, cat("quantization_config '", printable(method), "'"), "an unquantized model (F32, F16, BF16) or a GGUF file");
+    refuse(where, cat("quantization_config '", printable(method), "'"),
+           "an unquantized model (F32, F16, BF16) or a GGUF file");
   }
 }
 
@@ -69,16 +73,21 @@ void read_rope(const Json& json, ModelConfig& config, std::string_view where) {
   const auto old_type = find_string(rope, "type", place);  // the spelling before transformers 4.43
   const std::string kind = type ? *type : old_type.value_or("default");
   config.rope_theta = find_number(rope, "rope_theta", place).value_or(config.rope_theta);
-  if (find_number(rope, "partial_rotary_factor", place).value_or(1) != 1) refuse(place, "'partial_rotary_factor' other than 1", "1");
-  if (kind == "llama3") config.rope_scaling = llama3_scaling(rope, config.max_positions, place);
-  else if (kind != "default") refuse(place, cat("rope type '", printable(kind), "'"), "'default' or 'llama3'");
+  if (find_number(rope, "partial_rotary_factor", place).value_or(1) != 1)
+    refuse(place, "'partial_rotary_factor' other than 1", "1");
+  if (kind == "llama3")
+    config.rope_scaling = llama3_scaling(rope, config.max_positions, place);
+  else if (kind != "default")
+    refuse(place, cat("rope type '", printable(kind), "'"), "'default' or 'llama3'");
   for (const auto& [member, value] : rope.items())  // a table per layer type
     if (value.is_object()) refuse(place, cat("the table '", printable(member), "'"), "one setting for all layers");
 }
 
 std::int32_t token_id(const Json& value, const char* key, std::string_view where) {
-  if (!value.is_number_integer()) throw FormatError(cat(where, ": '", key, "' holds ", value.type_name(), ", token ids were needed"));
-  const bool fits = value.is_number_unsigned() ? value.get<std::uint64_t>() <= 0x7fffffffu : value.get<std::int64_t>() >= 0;
+  if (!value.is_number_integer())
+    throw FormatError(cat(where, ": '", key, "' holds ", value.type_name(), ", token ids were needed"));
+  const bool fits =
+      value.is_number_unsigned() ? value.get<std::uint64_t>() <= 0x7fffffffu : value.get<std::int64_t>() >= 0;
   if (!fits) throw FormatError(cat(where, ": '", key, "' holds ", value.dump(), ", which is no token id"));
   return value.get<std::int32_t>();
 }
@@ -91,7 +100,8 @@ std::string token_text(const Json& json, const char* key, std::string_view where
 }
 
 std::optional<std::string> default_template(const Json& json, std::string_view where) {
-  if (!json.contains("chat_template") || !json["chat_template"].is_array()) return find_string(json, "chat_template", where);
+  if (!json.contains("chat_template") || !json["chat_template"].is_array())
+    return find_string(json, "chat_template", where);
   for (const Json& entry : json["chat_template"])
     if (get_string(entry, "name", cat(where, ": chat_template")) == "default")
       return get_string(entry, "template", cat(where, ": chat_template"));
@@ -99,11 +109,13 @@ std::optional<std::string> default_template(const Json& json, std::string_view w
 }
 
 void check_count(std::int64_t value, std::int64_t most, const char* what, std::string_view where) {
-  if (value < 1 || value > most) throw FormatError(cat(where, ": ", what, " is ", value, ", 1 to ", most, " was needed"));
+  if (value < 1 || value > most)
+    throw FormatError(cat(where, ": ", what, " is ", value, ", 1 to ", most, " was needed"));
 }
 
 void check_positive(double value, const char* what, std::string_view where) {
-  if (!std::isfinite(value) || value <= 0) throw FormatError(cat(where, ": ", what, " is ", value, ", a positive number was needed"));
+  if (!std::isfinite(value) || value <= 0)
+    throw FormatError(cat(where, ": ", what, " is ", value, ", a positive number was needed"));
 }
 
 }  // namespace
@@ -128,8 +140,11 @@ ModelConfig parse_config_json(std::string_view text, std::string_view where) {
   // Absent: Qwen3's class has 128, the others divide.
   const auto head_dim = find_int(json, "head_dim", where);
   if (!head_dim && config.architecture != Architecture::kQwen3 && config.hidden % config.heads != 0)
-    throw FormatError(cat(where, ": hidden_size ", config.hidden, " is no multiple of num_attention_heads ", config.heads, " and 'head_dim' is missing"));
-  config.head_dim = head_dim ? *head_dim : config.architecture == Architecture::kQwen3 ? 128 : config.hidden / config.heads;
+    throw FormatError(cat(where, ": hidden_size ", config.hidden, " is no multiple of num_attention_heads ",
+                          config.heads, " and 'head_dim' is missing"));
+  config.head_dim = head_dim                                      ? *head_dim
+                    : config.architecture == Architecture::kQwen3 ? 128
+                                                                  : config.hidden / config.heads;
   read_rope(json, config, where);
   check_model_config(config, where);
   return config;
@@ -173,8 +188,10 @@ void check_model_config(const ModelConfig& config, std::string_view where) {
   check_count(config.vocab, 1 << 24, "the vocabulary size", where);
   check_count(config.max_positions, std::int64_t{1} << 31, "the context length", where);
   if (config.heads % config.kv_heads != 0)
-    throw FormatError(cat(where, ": ", config.heads, " attention heads are no multiple of ", config.kv_heads, " key-value heads"));
-  if (config.head_dim % 2 != 0) throw FormatError(cat(where, ": the head dimension is ", config.head_dim, ", an even number was needed"));
+    throw FormatError(
+        cat(where, ": ", config.heads, " attention heads are no multiple of ", config.kv_heads, " key-value heads"));
+  if (config.head_dim % 2 != 0)
+    throw FormatError(cat(where, ": the head dimension is ", config.head_dim, ", an even number was needed"));
   check_positive(config.rms_norm_eps, "the RMSNorm epsilon", where);
   check_positive(config.rope_theta, "the RoPE base", where);
   if (const auto& scaling = config.rope_scaling) {
@@ -191,7 +208,8 @@ void check_model_config(const ModelConfig& config, std::string_view where) {
 void check_generation(const GenerationDefaults& generation, const ModelConfig& config, std::string_view where) {
   const auto check = [&](std::int32_t id, const char* key) {
     if (id < 0 || id >= config.vocab)
-      throw FormatError(cat(where, ": ", key, " is ", id, ", an id below the vocabulary size ", config.vocab, " was needed"));
+      throw FormatError(
+          cat(where, ": ", key, " is ", id, ", an id below the vocabulary size ", config.vocab, " was needed"));
   };
   for (const std::int32_t id : generation.eos) check(id, "the end-of-text id");
   if (generation.bos) check(*generation.bos, "the begin-of-text id");

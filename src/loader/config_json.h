@@ -23,7 +23,8 @@ struct TokenizerConfig {
 };
 TokenizerConfig parse_tokenizer_config_json(std::string_view text, std::string_view where);
 
-/// Checks what holds for any decoder whatever file described it: positive counts within bounds, heads % kv_heads == 0, ...
+/// Checks what holds for any decoder whatever file described it: positive counts within bounds, heads % kv_heads == 0,
+/// ...
 /// @throws FormatError
 void check_model_config(const ModelConfig& config, std::string_view where);
 

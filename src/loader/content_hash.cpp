@@ -10,9 +10,9 @@
 #include "core/sha256.h"
 
 // SHA-256 runs at 200 MB/s and would dominate the start of a small job. Tensor bytes are first reduced in chunks, in
-// parallel and at memory speed, by a mix of eight 64-bit lanes: lane <- rotate((lane xor word) * odd constant), a bijection
-// of both lane and word, so one changed word always changes its lane; the 512-bit states then enter the SHA-256 listing.
-// It is made to tell files apart, not to withstand forgery of weights.
+// parallel and at memory speed, by a mix of eight 64-bit lanes: lane <- rotate((lane xor word) * odd constant), a
+// bijection of both lane and word, so one changed word always changes its lane; the 512-bit states then enter the
+// SHA-256 listing. It is made to tell files apart, not to withstand forgery of weights.
 namespace kvgauge {
 namespace {
 
@@ -64,7 +64,8 @@ std::vector<Lanes> mixed_chunks(const std::vector<Chunk>& chunks) {
       chunks[i].file->drop(chunks[i].bytes);
     }
   };
-  const std::size_t helpers = std::min<std::size_t>({std::max(1u, std::thread::hardware_concurrency()) - 1, chunks.size(), 7});
+  const std::size_t helpers =
+      std::min<std::size_t>({std::max(1u, std::thread::hardware_concurrency()) - 1, chunks.size(), 7});
   {
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < helpers; ++i) threads.emplace_back(work);
@@ -88,7 +89,9 @@ class Listing {
 
 void add_config(Listing& listing, const ModelConfig& c) {
   listing.add(std::string_view(name(c.architecture)));
-  for (const std::int64_t count : {c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, c.intermediate, c.vocab, c.max_positions}) listing.add(count);
+  for (const std::int64_t count :
+       {c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, c.intermediate, c.vocab, c.max_positions})
+    listing.add(count);
   listing.add(c.rms_norm_eps);
   listing.add(c.rope_theta);
   listing.add(std::int64_t{c.rope_scaling.has_value()});
@@ -115,7 +118,8 @@ void add_tokenizer(Listing& listing, const TokenizerSpec& spec) {
   for (const AddedToken& token : spec.added) {
     listing.add(token.content);
     listing.add(std::int64_t{token.id});
-    for (const bool flag : {token.special, token.lstrip, token.rstrip, token.single_word, token.normalized}) listing.add(std::int64_t{flag});
+    for (const bool flag : {token.special, token.lstrip, token.rstrip, token.single_word, token.normalized})
+      listing.add(std::int64_t{flag});
   }
   for (const auto& split : spec.splits) listing.add(split.pattern);
   listing.add(std::int64_t{spec.nfc});

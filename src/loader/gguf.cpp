@@ -17,8 +17,9 @@ constexpr std::uint64_t kMostKeys = 1 << 16, kMostTensors = 1 << 17;
 constexpr int kMostNesting = 4;  // of arrays in arrays
 
 const char* type_name(GgufType type) {
-  static constexpr std::array<const char*, 13> kNames{"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32",
-                                                      "bool", "string", "array", "uint64", "int64", "float64"};
+  static constexpr std::array<const char*, 13> kNames{"uint8",  "int8",    "uint16", "int16",  "uint32",
+                                                      "int32",  "float32", "bool",   "string", "array",
+                                                      "uint64", "int64",   "float64"};
   return kNames[static_cast<std::size_t>(type)];
 }
 
@@ -35,7 +36,9 @@ T load(const std::byte* p) {
   return value;
 }
 
-std::string_view as_text(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 /// Takes bytes from the front of a span; every read is checked against what is left.
 class Reader {
@@ -44,8 +47,8 @@ class Reader {
 
   std::span<const std::byte> take(std::uint64_t bytes, std::string_view what) {
     if (bytes > left())
-      throw FormatError(cat(where_, ": ", printable(what), " at byte ", position_, " needs ", bytes, " bytes, the file has ", left(),
-                            " left; it is truncated or damaged"));
+      throw FormatError(cat(where_, ": ", printable(what), " at byte ", position_, " needs ", bytes,
+                            " bytes, the file has ", left(), " left; it is truncated or damaged"));
     const auto part = bytes_.subspan(position_, bytes);
     position_ += bytes;
     return part;
@@ -70,12 +73,14 @@ class Reader {
   std::uint64_t position_ = 0;
 };
 
-void skip_elements(Reader& reader, GgufType element, std::uint64_t count, std::string_view key, int nesting, std::string_view where) {
+void skip_elements(Reader& reader, GgufType element, std::uint64_t count, std::string_view key, int nesting,
+                   std::string_view where) {
   if (const std::uint64_t size = scalar_bytes(element); size > 0) {
     reader.take(count > reader.left() ? count : count * size, key);
     return;
   }
-  if (nesting > kMostNesting) throw FormatError(cat(where, ": ", printable(key), " nests arrays deeper than ", kMostNesting));
+  if (nesting > kMostNesting)
+    throw FormatError(cat(where, ": ", printable(key), " nests arrays deeper than ", kMostNesting));
   for (std::uint64_t i = 0; i < count; ++i) {  // each takes at least eight bytes, so an absurd count ends with the file
     if (element == GgufType::kString) {
       reader.string(key);
@@ -129,12 +134,14 @@ StoredType tensor_type(std::uint32_t type, const std::string& where) {
     default: break;
   }
   static const std::map<std::uint32_t, const char*> kRefused{
-      {9, "Q8_1"},     {10, "Q2_K"},   {11, "Q3_K"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"},
-      {21, "IQ3_S"},   {22, "IQ2_S"},  {23, "IQ4_XS"}, {24, "I8"},    {25, "I16"},     {26, "I32"},    {27, "I64"},     {28, "F64"},   {29, "IQ1_M"},
-      {34, "TQ1_0"},   {35, "TQ2_0"},  {39, "MXFP4"}};
+      {9, "Q8_1"},   {10, "Q2_K"},   {11, "Q3_K"},  {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
+      {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"}, {23, "IQ4_XS"},  {24, "I8"},     {25, "I16"},
+      {26, "I32"},   {27, "I64"},    {28, "F64"},   {29, "IQ1_M"}, {34, "TQ1_0"},   {35, "TQ2_0"},  {39, "MXFP4"}};
   const auto known = kRefused.find(type);
   const std::string found = known == kRefused.end() ? cat("number ", type) : known->second;
-  throw ConfigError(cat(where, "type ", found, " is not supported, F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K was needed"));
+  throw ConfigError(
+      cat(where, "type ", found,
+          " is not supported, F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K was needed"));
 }
 
 struct TensorEntry {
@@ -147,7 +154,8 @@ TensorEntry read_entry(Reader& reader, std::uint64_t index, std::string_view fil
   t.tensor.name = reader.string(cat("the name of tensor ", index));
   const std::string where = cat(file, ": tensor '", printable(t.tensor.name), "': ");
   const auto dimensions = reader.number<std::uint32_t>(t.tensor.name);
-  if (dimensions < 1 || dimensions > 4) throw FormatError(cat(where, "has ", dimensions, " dimensions, 1 to 4 were needed"));
+  if (dimensions < 1 || dimensions > 4)
+    throw FormatError(cat(where, "has ", dimensions, " dimensions, 1 to 4 were needed"));
   std::array<std::uint64_t, 4> shape{1, 1, 1, 1};
   for (std::uint32_t i = 0; i < dimensions; ++i) shape[i] = reader.number<std::uint64_t>(t.tensor.name);
   std::uint64_t elements = 1;
@@ -158,7 +166,8 @@ TensorEntry read_entry(Reader& reader, std::uint64_t index, std::string_view fil
   }
   t.tensor.type = tensor_type(reader.number<std::uint32_t>(t.tensor.name), where);
   if (const auto block = static_cast<std::uint64_t>(block_elements(t.tensor.type)); shape[0] % block != 0)
-    throw FormatError(cat(where, "rows of ", shape[0], " values, a multiple of the ", block, " of a ", name(t.tensor.type), " block was needed"));
+    throw FormatError(cat(where, "rows of ", shape[0], " values, a multiple of the ", block, " of a ",
+                          name(t.tensor.type), " block was needed"));
   t.tensor.columns = static_cast<std::int64_t>(shape[0]);
   t.tensor.rows = static_cast<std::int64_t>(elements / shape[0]);
   t.bytes = stored_bytes(t.tensor.type, elements);
@@ -166,46 +175,53 @@ TensorEntry read_entry(Reader& reader, std::uint64_t index, std::string_view fil
   return t;
 }
 
-void place_in_data(std::vector<TensorEntry>& entries, std::span<const std::byte> data, std::uint64_t alignment, std::string_view file) {
+void place_in_data(std::vector<TensorEntry>& entries, std::span<const std::byte> data, std::uint64_t alignment,
+                   std::string_view file) {
   std::vector<const TensorEntry*> by_offset;
   for (TensorEntry& t : entries) {
     const std::string where = cat(file, ": tensor '", printable(t.tensor.name), "': ");
     if (t.offset > data.size() || t.bytes > data.size() - t.offset)
-      throw FormatError(cat(where, t.bytes, " bytes at offset ", t.offset, " lie outside the data section of ", data.size(),
-                            " bytes; the file is truncated or damaged"));
-    if (t.offset % alignment != 0) throw FormatError(cat(where, "offset ", t.offset, " is no multiple of the alignment ", alignment));
+      throw FormatError(cat(where, t.bytes, " bytes at offset ", t.offset, " lie outside the data section of ",
+                            data.size(), " bytes; the file is truncated or damaged"));
+    if (t.offset % alignment != 0)
+      throw FormatError(cat(where, "offset ", t.offset, " is no multiple of the alignment ", alignment));
     t.tensor.data = data.subspan(t.offset, t.bytes);
     by_offset.push_back(&t);
   }
-  std::sort(by_offset.begin(), by_offset.end(), [](const TensorEntry* a, const TensorEntry* b) { return a->offset < b->offset; });
+  std::sort(by_offset.begin(), by_offset.end(),
+            [](const TensorEntry* a, const TensorEntry* b) { return a->offset < b->offset; });
   for (std::size_t i = 1; i < by_offset.size(); ++i)
     if (by_offset[i]->offset < by_offset[i - 1]->offset + by_offset[i - 1]->bytes)
-      throw FormatError(cat(file, ": tensor '", printable(by_offset[i]->tensor.name), "': starts at offset ", by_offset[i]->offset,
-                            " and overlaps '", printable(by_offset[i - 1]->tensor.name), "'"));
+      throw FormatError(cat(file, ": tensor '", printable(by_offset[i]->tensor.name), "': starts at offset ",
+                            by_offset[i]->offset, " and overlaps '", printable(by_offset[i - 1]->tensor.name), "'"));
 }
 
-void check_count(std::uint64_t count, std::uint64_t most, std::uint64_t bytes_each, const Reader& reader, const char* what, std::string_view where) {
+void check_count(std::uint64_t count, std::uint64_t most, std::uint64_t bytes_each, const Reader& reader,
+                 const char* what, std::string_view where) {
   if (count > most || count > reader.left() / bytes_each)
-    throw FormatError(cat(where, ": the header counts ", count, " ", what, ", at most ", most, " that fit the file's ", reader.left(),
-                          " remaining bytes were needed"));
+    throw FormatError(cat(where, ": the header counts ", count, " ", what, ", at most ", most, " that fit the file's ",
+                          reader.left(), " remaining bytes were needed"));
 }
 
 std::uint64_t data_begin(const GgufMetadata& metadata, std::uint64_t header_end) {
   const std::int64_t alignment = metadata.find_int("general.alignment").value_or(32);
   if (alignment < 1 || alignment > (1 << 20) || !std::has_single_bit(static_cast<std::uint64_t>(alignment)))
-    throw FormatError(cat(metadata.where(), ": 'general.alignment' is ", alignment, ", a power of two up to ", 1 << 20, " was needed"));
+    throw FormatError(cat(metadata.where(), ": 'general.alignment' is ", alignment, ", a power of two up to ", 1 << 20,
+                          " was needed"));
   const auto unit = static_cast<std::uint64_t>(alignment);
   return (header_end + unit - 1) / unit * unit;
 }
 
 void check_version(std::uint32_t version, std::string_view where) {
   if (version == 2 || version == 3) return;
-  if (version != 0 && (version & 0xffffu) == 0) throw ConfigError(cat(where, ": a big-endian GGUF file is not supported, little endian was needed"));
+  if (version != 0 && (version & 0xffffu) == 0)
+    throw ConfigError(cat(where, ": a big-endian GGUF file is not supported, little endian was needed"));
   throw ConfigError(cat(where, ": GGUF version ", version, " is not supported, 2 or 3 was needed"));
 }
 
 FormatError wrong_type(const GgufMetadata& metadata, std::string_view key, const GgufValue& value, const char* needed) {
-  return FormatError(cat(metadata.where(), ": '", printable(key), "' is ", type_name(value.type), ", ", needed, " was needed"));
+  return FormatError(
+      cat(metadata.where(), ": '", printable(key), "' is ", type_name(value.type), ", ", needed, " was needed"));
 }
 
 /// The integer at p, or nullopt if the type is none or the value exceeds int64.
@@ -219,7 +235,8 @@ std::optional<std::int64_t> integer(GgufType type, const std::byte* p) {
     case GgufType::kInt32: return load<std::int32_t>(p);
     case GgufType::kInt64: return load<std::int64_t>(p);
     case GgufType::kUint64:
-      if (const auto value = load<std::uint64_t>(p); value <= static_cast<std::uint64_t>(INT64_MAX)) return static_cast<std::int64_t>(value);
+      if (const auto value = load<std::uint64_t>(p); value <= static_cast<std::uint64_t>(INT64_MAX))
+        return static_cast<std::int64_t>(value);
       return std::nullopt;
     default: return std::nullopt;
   }
@@ -267,7 +284,8 @@ std::optional<std::string_view> GgufMetadata::find_string(std::string_view key) 
 std::optional<std::vector<std::string_view>> GgufMetadata::find_strings(std::string_view key) const {
   const GgufValue* const value = find(key);
   if (!value) return std::nullopt;
-  if (value->type != GgufType::kArray || value->element != GgufType::kString) throw wrong_type(*this, key, *value, "an array of strings");
+  if (value->type != GgufType::kArray || value->element != GgufType::kString)
+    throw wrong_type(*this, key, *value, "an array of strings");
   Reader reader(value->bytes, where_);
   std::vector<std::string_view> strings;
   strings.reserve(value->count);  // every one was read by parse_gguf, so the count is bounded by the file
@@ -293,7 +311,8 @@ std::optional<std::vector<std::int64_t>> GgufMetadata::find_ints(std::string_vie
 GgufContents parse_gguf(std::span<const std::byte> file, std::string_view where) {
   Reader reader(file, where);
   if (file.size() < 4 || as_text(reader.take(4, "magic")) != "GGUF")
-    throw FormatError(cat(where, ": does not start with 'GGUF', a Hugging Face model folder or a .gguf file was needed"));
+    throw FormatError(
+        cat(where, ": does not start with 'GGUF', a Hugging Face model folder or a .gguf file was needed"));
   check_version(reader.number<std::uint32_t>("version"), where);
   const auto tensors = reader.number<std::uint64_t>("tensor count");
   const auto keys = reader.number<std::uint64_t>("key count");
@@ -307,7 +326,8 @@ GgufContents parse_gguf(std::span<const std::byte> file, std::string_view where)
   for (std::uint64_t i = 0; i < tensors; ++i) {
     entries.push_back(read_entry(reader, i, where));
     if (!names.insert(entries.back().tensor.name).second)
-      throw FormatError(cat(where, ": tensor '", printable(entries.back().tensor.name), "' is there twice, once was needed"));
+      throw FormatError(
+          cat(where, ": tensor '", printable(entries.back().tensor.name), "' is there twice, once was needed"));
   }
   const std::uint64_t begin = std::min<std::uint64_t>(data_begin(contents.metadata, reader.position()), file.size());
   const auto alignment = static_cast<std::uint64_t>(contents.metadata.find_int("general.alignment").value_or(32));

@@ -13,9 +13,24 @@
 namespace kvgauge {
 
 /// Value types of GGUF metadata, by their numbers in the file.
-enum class GgufType : std::uint32_t { kUint8, kInt8, kUint16, kInt16, kUint32, kInt32, kFloat32, kBool, kString, kArray, kUint64, kInt64, kFloat64 };
+enum class GgufType : std::uint32_t {
+  kUint8,
+  kInt8,
+  kUint16,
+  kInt16,
+  kUint32,
+  kInt32,
+  kFloat32,
+  kBool,
+  kString,
+  kArray,
+  kUint64,
+  kInt64,
+  kFloat64
+};
 
-/// One value where it lies in the file: the bytes of a number, of a string without its length, or of an array's elements.
+/// One value where it lies in the file: the bytes of a number, of a string without its length, or of an array's
+/// elements.
 struct GgufValue {
   GgufType type = GgufType::kUint8;
   GgufType element = GgufType::kUint8;  ///< of an array
@@ -24,7 +39,8 @@ struct GgufValue {
 };
 
 /// The key-value table of a GGUF file, with typed access. Views point into the mapped file.
-/// find_* return nullopt if the key is absent and throw FormatError "file: 'key' is ..., ... was needed" for another type.
+/// find_* return nullopt if the key is absent and throw FormatError "file: 'key' is ..., ... was needed" for another
+/// type.
 class GgufMetadata {
  public:
   explicit GgufMetadata(std::string_view where) : where_(where) {}
@@ -53,7 +69,8 @@ struct GgufContents {
 };
 
 /// Parses the header, the metadata and the tensor table of a GGUF file (versions 2 and 3, little endian).
-///   file = "GGUF", u32 version, u64 tensors, u64 keys, {key, value}, {name, u32 n, u64 dimensions[n], u32 type, u64 offset}, pad, data
+///   file = "GGUF", u32 version, u64 tensors, u64 keys, {key, value}, {name, u32 n, u64 dimensions[n], u32 type, u64
+///   offset}, pad, data
 /// Checked: counts against the bytes that are left, string and array lengths, duplicate names, dimensions, block sizes,
 /// alignment, and that tensors lie inside the data section without overlap.
 /// @throws FormatError, ConfigError (version, byte order or tensor type that is not supported)

@@ -31,12 +31,15 @@ Architecture architecture(const GgufMetadata& metadata) {
 /// The keys that start with the architecture's name.
 class ModelKeys {
  public:
-  ModelKeys(const GgufMetadata& metadata, Architecture architecture) : metadata_(metadata), prefix_(cat(name(architecture), ".")) {}
+  ModelKeys(const GgufMetadata& metadata, Architecture architecture)
+      : metadata_(metadata), prefix_(cat(name(architecture), ".")) {}
 
   std::string key(std::string_view suffix) const { return cat(prefix_, suffix); }
   std::optional<std::int64_t> find_int(std::string_view suffix) const { return metadata_.find_int(key(suffix)); }
   std::optional<double> find_number(std::string_view suffix) const { return metadata_.find_number(key(suffix)); }
-  std::optional<std::string_view> find_string(std::string_view suffix) const { return metadata_.find_string(key(suffix)); }
+  std::optional<std::string_view> find_string(std::string_view suffix) const {
+    return metadata_.find_string(key(suffix));
+  }
   std::int64_t get_int(std::string_view suffix) const { return required(find_int(suffix), key(suffix), metadata_); }
 
   /// A count that may be given per layer; we need the same in all of them.
@@ -60,9 +63,11 @@ void refuse_unsupported(const ModelKeys& keys, const GgufMetadata& metadata, std
   if (metadata.find_int("split.count").value_or(1) > 1)
     refuse(metadata, "a GGUF file split into parts", "one file; llama.cpp's gguf-split --merge joins them");
   if (keys.find_int("expert_count").value_or(0) > 0) refuse(metadata, "a mixture of experts", "a dense model");
-  if (keys.find_int("attention.sliding_window").value_or(0) > 0) refuse(metadata, "a sliding attention window", "full attention");
+  if (keys.find_int("attention.sliding_window").value_or(0) > 0)
+    refuse(metadata, "a sliding attention window", "full attention");
   const auto scaling = keys.find_string("rope.scaling.type").value_or("none");
-  if (scaling != "none") refuse(metadata, cat("RoPE scaling '", printable(scaling), "'"), "none or Llama 3's rope_freqs.weight");
+  if (scaling != "none")
+    refuse(metadata, cat("RoPE scaling '", printable(scaling), "'"), "none or Llama 3's rope_freqs.weight");
   for (const char* factor : {"rope.scale_linear", "rope.scaling.factor"})
     if (keys.find_number(factor).value_or(1) != 1) refuse(metadata, cat("'", keys.key(factor), "' other than 1"), "1");
   if (const auto turned = keys.find_int("rope.dimension_count").value_or(head_dim); turned != head_dim)
@@ -72,7 +77,8 @@ void refuse_unsupported(const ModelKeys& keys, const GgufMetadata& metadata, std
 }
 
 const StoredTensor* find_tensor(const OpenedFiles& opened, std::string_view tensor) {
-  const auto found = std::find_if(opened.tensors.begin(), opened.tensors.end(), [&](const StoredTensor& t) { return t.name == tensor; });
+  const auto found = std::find_if(opened.tensors.begin(), opened.tensors.end(),
+                                  [&](const StoredTensor& t) { return t.name == tensor; });
   return found == opened.tensors.end() ? nullptr : &*found;
 }
 
@@ -81,7 +87,8 @@ std::vector<float> rope_factors(const OpenedFiles& opened, std::int64_t head_dim
   const StoredTensor* const t = find_tensor(opened, "rope_freqs.weight");
   if (!t) return {};
   if (t->rows != 1 || t->columns != head_dim / 2)
-    throw FormatError(cat(opened.where, ": tensor 'rope_freqs.weight': its shape is [", t->rows, ", ", t->columns, "], the config needs [", head_dim / 2, "]"));
+    throw FormatError(cat(opened.where, ": tensor 'rope_freqs.weight': its shape is [", t->rows, ", ", t->columns,
+                          "], the config needs [", head_dim / 2, "]"));
   std::vector<float> factors(static_cast<std::size_t>(t->columns));
   widen(t->type, t->data.data(), t->columns, factors.data());
   return factors;
@@ -103,13 +110,17 @@ ModelConfig read_config(const OpenedFiles& opened, const GgufMetadata& metadata)
   config.kv_heads = keys.find_count("attention.head_count_kv").value_or(config.heads);
   config.intermediate = keys.get_count("feed_forward_length");
   config.max_positions = keys.get_int("context_length");
-  config.rms_norm_eps = required(keys.find_number("attention.layer_norm_rms_epsilon"), keys.key("attention.layer_norm_rms_epsilon"), metadata);
+  config.rms_norm_eps = required(keys.find_number("attention.layer_norm_rms_epsilon"),
+                                 keys.key("attention.layer_norm_rms_epsilon"), metadata);
   config.rope_theta = keys.find_number("rope.freq_base").value_or(config.rope_theta);
   config.vocab = vocabulary(opened, keys);
-  if (config.heads < 1) throw FormatError(cat(opened.where, ": '", keys.key("attention.head_count"), "' is ", config.heads, ", a positive count was needed"));
+  if (config.heads < 1)
+    throw FormatError(cat(opened.where, ": '", keys.key("attention.head_count"), "' is ", config.heads,
+                          ", a positive count was needed"));
   const auto key_length = keys.find_int("attention.key_length");
   if (!key_length && config.hidden % config.heads != 0)
-    throw FormatError(cat(opened.where, ": ", config.hidden, " values do not divide by ", config.heads, " heads and '", keys.key("attention.key_length"), "' is missing"));
+    throw FormatError(cat(opened.where, ": ", config.hidden, " values do not divide by ", config.heads, " heads and '",
+                          keys.key("attention.key_length"), "' is missing"));
   config.head_dim = key_length.value_or(config.hidden / config.heads);
   refuse_unsupported(keys, metadata, config.head_dim);
   config.tied_head = !find_tensor(opened, "output.weight");
@@ -127,7 +138,8 @@ void read_added_tokens(TokenizerSpec& spec, const GgufMetadata& metadata) {
   const auto kinds = metadata.find_ints("tokenizer.ggml.token_type");
   if (!kinds) return;
   if (kinds->size() != spec.tokens.size())
-    throw FormatError(cat(metadata.where(), ": 'tokenizer.ggml.token_type' has ", kinds->size(), " entries, one for each of ", spec.tokens.size(), " tokens was needed"));
+    throw FormatError(cat(metadata.where(), ": 'tokenizer.ggml.token_type' has ", kinds->size(),
+                          " entries, one for each of ", spec.tokens.size(), " tokens was needed"));
   for (std::size_t id = 0; id < kinds->size(); ++id) {
     const std::int64_t kind = (*kinds)[id];
     if (kind != kControl && kind != kUserDefined) continue;
@@ -145,7 +157,8 @@ void read_merges(TokenizerSpec& spec, const GgufMetadata& metadata) {
   for (const std::string_view merge : merges) {
     const auto space = merge.find(' ', 1);
     if (space == merge.npos || space + 1 == merge.size())
-      throw FormatError(cat(metadata.where(), ": the merge '", printable(merge), "' is not two tokens with a space between"));
+      throw FormatError(
+          cat(metadata.where(), ": the merge '", printable(merge), "' is not two tokens with a space between"));
     spec.merges.emplace_back(merge.substr(0, space), merge.substr(space + 1));
   }
 }
@@ -154,7 +167,8 @@ std::optional<std::int32_t> find_token_id(const GgufMetadata& metadata, const ch
   const auto id = metadata.find_int(cat("tokenizer.ggml.", key));
   if (!id) return std::nullopt;
   if (*id < 0 || static_cast<std::uint64_t>(*id) >= tokens)
-    throw FormatError(cat(metadata.where(), ": 'tokenizer.ggml.", key, "' is ", *id, ", an id below the ", tokens, " tokens was needed"));
+    throw FormatError(cat(metadata.where(), ": 'tokenizer.ggml.", key, "' is ", *id, ", an id below the ", tokens,
+                          " tokens was needed"));
   return static_cast<std::int32_t>(*id);
 }
 
@@ -163,7 +177,8 @@ void read_surroundings(TokenizerSpec& spec, const GgufMetadata& metadata, std::s
   const bool llama3 = pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3";
   const auto add = [&](const char* flag, const char* id_key, bool fallback, std::vector<std::int32_t>& where) {
     if (!metadata.find_bool(cat("tokenizer.ggml.", flag)).value_or(fallback)) return;
-    where.push_back(required(find_token_id(metadata, id_key, spec.tokens.size()), cat("tokenizer.ggml.", id_key), metadata));
+    where.push_back(
+        required(find_token_id(metadata, id_key, spec.tokens.size()), cat("tokenizer.ggml.", id_key), metadata));
   };
   add("add_bos_token", "bos_token_id", llama3, spec.prefix);
   add("add_eos_token", "eos_token_id", false, spec.suffix);
@@ -185,11 +200,18 @@ TokenizerSpec read_tokenizer(const GgufMetadata& metadata) {
 
 /// GGUF names one or two ends of text; instruction models stop at others too, which are known by their texts.
 GenerationDefaults read_generation(const TokenizerSpec& spec, const GgufMetadata& metadata) {
-  static constexpr std::array<std::string_view, 7> kEnds{"<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>",
-                                                         "<|end|>", "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>"};
+  static constexpr std::array<std::string_view, 7> kEnds{"<|endoftext|>",
+                                                         "<|im_end|>",
+                                                         "<|eot_id|>",
+                                                         "<|eom_id|>",
+                                                         "<|end_of_text|>",
+                                                         "<|end|>",
+                                                         "<\xef\xbd\x9c"
+                                                         "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>"};
   GenerationDefaults generation;
   const auto add = [&](std::int32_t id) {
-    if (std::find(generation.eos.begin(), generation.eos.end(), id) == generation.eos.end()) generation.eos.push_back(id);
+    if (std::find(generation.eos.begin(), generation.eos.end(), id) == generation.eos.end())
+      generation.eos.push_back(id);
   };
   for (const char* key : {"eos_token_id", "eot_token_id", "eom_token_id"})
     if (const auto id = find_token_id(metadata, key, spec.tokens.size())) add(*id);
@@ -219,7 +241,8 @@ OpenedFiles read_gguf_model(std::span<const std::byte> file, const std::string& 
   check_tokenizer(opened.tokenizer, opened.config, where);
   opened.generation = read_generation(opened.tokenizer, metadata);
   opened.bos_token = token_text(opened.tokenizer, opened.generation.bos);
-  opened.eos_token = token_text(opened.tokenizer, find_token_id(metadata, "eos_token_id", opened.tokenizer.tokens.size()));
+  opened.eos_token =
+      token_text(opened.tokenizer, find_token_id(metadata, "eos_token_id", opened.tokenizer.tokens.size()));
   if (const auto text = metadata.find_string("tokenizer.chat_template")) opened.chat_template = std::string(*text);
   opened.chat_template_where = where;
   return opened;

@@ -20,7 +20,8 @@ bool is_there(const fs::path& path) {
 }
 
 MappedFile required_file(const fs::path& path, std::string_view remedy) {
-  if (!is_there(path)) throw InputError(cat(path.string(), ": is missing, a Hugging Face model folder needs it; ", remedy));
+  if (!is_there(path))
+    throw InputError(cat(path.string(), ": is missing, a Hugging Face model folder needs it; ", remedy));
   return MappedFile(path);
 }
 
@@ -32,15 +33,20 @@ void add_weights(OpenedFiles& opened, const fs::path& path) {
   opened.files.push_back(std::move(file));
 }
 
-// model.safetensors.index.json: {"weight_map": {tensor: file}}. Returns the files, each once, in the order of their names.
+// model.safetensors.index.json: {"weight_map": {tensor: file}}. Returns the files, each once, in the order of their
+// names.
 std::set<std::string> shard_names(const Json& weight_map, const std::string& where) {
-  if (!weight_map.is_object()) throw FormatError(cat(where, ": 'weight_map' is ", weight_map.type_name(), ", an object was needed"));
+  if (!weight_map.is_object())
+    throw FormatError(cat(where, ": 'weight_map' is ", weight_map.type_name(), ", an object was needed"));
   std::set<std::string> names;
   for (const auto& [tensor, file] : weight_map.items()) {
-    if (!file.is_string()) throw FormatError(cat(where, ": tensor '", printable(tensor), "': the file name is ", file.type_name(), ", a string was needed"));
+    if (!file.is_string())
+      throw FormatError(cat(where, ": tensor '", printable(tensor), "': the file name is ", file.type_name(),
+                            ", a string was needed"));
     const auto name = file.get<std::string>();
     if (fs::path(name).filename() != name || name.find('\0') != name.npos || name == "." || name == "..")
-      throw FormatError(cat(where, ": tensor '", printable(tensor), "': '", printable(name), "' is no plain name of a file in the folder"));
+      throw FormatError(cat(where, ": tensor '", printable(tensor), "': '", printable(name),
+                            "' is no plain name of a file in the folder"));
     names.insert(name);
   }
   return names;
@@ -54,7 +60,8 @@ void add_shards(OpenedFiles& opened, const fs::path& index_path) {
   std::vector<std::string> shards;
   for (const std::string& shard : shard_names(weight_map, where)) {
     const fs::path path = index_path.parent_path() / shard;
-    if (!is_there(path)) throw InputError(cat(path.string(), ": is missing, ", where, " lists it; download all shards"));
+    if (!is_there(path))
+      throw InputError(cat(path.string(), ": is missing, ", where, " lists it; download all shards"));
     add_weights(opened, path);
     shards.push_back(shard);
   }
@@ -62,13 +69,15 @@ void add_shards(OpenedFiles& opened, const fs::path& index_path) {
   for (std::size_t i = 0; i < opened.tensors.size(); ++i) {
     const std::string& name = opened.tensors[i].name;
     const std::string& shard = shards[opened.file_of[i]];
-    if (!seen.insert(name).second) throw FormatError(cat(where, ": tensor '", printable(name), "' is in two shards, one was needed"));
+    if (!seen.insert(name).second)
+      throw FormatError(cat(where, ": tensor '", printable(name), "' is in two shards, one was needed"));
     if (!weight_map.contains(name) || weight_map[name] != shard)
       throw FormatError(cat(where, ": tensor '", printable(name), "' is in ", shard, ", the index says otherwise"));
   }
   for (const auto& [name, shard] : weight_map.items())
     if (!seen.contains(name))
-      throw FormatError(cat(where, ": tensor '", printable(name), "' is not in ", printable(shard.get<std::string>()), " as the index says"));
+      throw FormatError(cat(where, ": tensor '", printable(name), "' is not in ", printable(shard.get<std::string>()),
+                            " as the index says"));
 }
 
 void open_weights(OpenedFiles& opened, const fs::path& folder) {
@@ -77,8 +86,12 @@ void open_weights(OpenedFiles& opened, const fs::path& folder) {
   if (is_there(single)) return add_weights(opened, single);
   if (is_there(index)) return add_shards(opened, index);
   if (is_there(folder / "pytorch_model.bin") || is_there(folder / "pytorch_model.bin.index.json"))
-    throw ConfigError(cat(folder.string(), ": holds pytorch_model.bin, model.safetensors was needed; transformers' save_pretrained writes it"));
-  throw InputError(cat(single.string(), ": is missing, and so is model.safetensors.index.json; a Hugging Face model folder needs one of them"));
+    throw ConfigError(
+        cat(folder.string(),
+            ": holds pytorch_model.bin, model.safetensors was needed; transformers' save_pretrained writes it"));
+  throw InputError(
+      cat(single.string(),
+          ": is missing, and so is model.safetensors.index.json; a Hugging Face model folder needs one of them"));
 }
 
 // The two flags replace what tokenizer.json's post-processor adds around a text, as transformers does it: files of the
@@ -88,7 +101,8 @@ void apply_surroundings(TokenizerSpec& spec, const TokenizerConfig& config, cons
   const auto ids = [&](const std::optional<bool>& add, const std::string& text) -> std::vector<std::int32_t> {
     if (!add.value_or(false) || text.empty()) return {};
     if (const auto id = find_token(spec, text)) return {*id};
-    throw FormatError(cat(where, ": the token '", printable(text), "' is to be added to each text, but tokenizer.json has no such token"));
+    throw FormatError(cat(where, ": the token '", printable(text),
+                          "' is to be added to each text, but tokenizer.json has no such token"));
   };
   spec.prefix = ids(config.add_bos, config.bos_token);
   spec.suffix = ids(config.add_eos, config.eos_token);
@@ -117,7 +131,8 @@ void read_text_settings(OpenedFiles& opened, const fs::path& folder) {
 }
 
 // generation_config.json, else config.json, else the text of the end-of-text token.
-void read_generation(OpenedFiles& opened, const fs::path& folder, std::string_view config_text, const std::string& config_where) {
+void read_generation(OpenedFiles& opened, const fs::path& folder, std::string_view config_text,
+                     const std::string& config_where) {
   const fs::path path = folder / "generation_config.json";
   const auto fallback = parse_generation_json(config_text, config_where);
   check_generation(fallback, opened.config, config_where);
@@ -146,7 +161,8 @@ void check_tokenizer(const TokenizerSpec& spec, const ModelConfig& config, std::
   auto size = static_cast<std::int64_t>(spec.tokens.size());
   for (const AddedToken& token : spec.added) size = std::max<std::int64_t>(size, std::int64_t{token.id} + 1);
   if (size > config.vocab)
-    throw FormatError(cat(where, ": the tokenizer has ", size, " tokens, at most the model's vocabulary of ", config.vocab, " was needed"));
+    throw FormatError(cat(where, ": the tokenizer has ", size, " tokens, at most the model's vocabulary of ",
+                          config.vocab, " was needed"));
 }
 
 OpenedFiles open_hugging_face_folder(const fs::path& folder) {
@@ -157,7 +173,8 @@ OpenedFiles open_hugging_face_folder(const fs::path& folder) {
   opened.config.name = fs::weakly_canonical(folder).filename().string();
   open_weights(opened, folder);
   const MappedFile tokenizer_file = required_file(
-      tokenizer_path, "if the model has another kind of tokenizer file, transformers' AutoTokenizer can save it as tokenizer.json");
+      tokenizer_path,
+      "if the model has another kind of tokenizer file, transformers' AutoTokenizer can save it as tokenizer.json");
   opened.tokenizer = parse_tokenizer_json(tokenizer_file.text(), tokenizer_path.string());
   check_tokenizer(opened.tokenizer, opened.config, tokenizer_path.string());
   read_text_settings(opened, folder);

@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 OpenedFiles open_files(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return open_hugging_face_folder(path);
-  if (!fs::exists(path, ignored)) throw InputError(cat(path.string(), ": is not there, a Hugging Face model folder or a .gguf file was needed"));
+  if (!fs::exists(path, ignored))
+    throw InputError(cat(path.string(), ": is not there, a Hugging Face model folder or a .gguf file was needed"));
   return open_gguf_file(path);
 }
 
@@ -28,7 +29,9 @@ std::size_t slot(TensorRole role, std::int64_t layer) {
   return static_cast<std::size_t>((layer + 1) * kTensorRoles + static_cast<std::int64_t>(role));
 }
 
-std::string shape_text(const StoredTensor& t) { return t.rows == 1 ? cat("[", t.columns, "]") : cat("[", t.rows, ", ", t.columns, "]"); }
+std::string shape_text(const StoredTensor& t) {
+  return t.rows == 1 ? cat("[", t.columns, "]") : cat("[", t.rows, ", ", t.columns, "]");
+}
 
 /// Index of every tensor that the config implies, by slot; all others must be of the kinds that no computation needs.
 class TensorIndex {
@@ -46,7 +49,8 @@ class TensorIndex {
     if (config.tied_head) index[slot(TensorRole::kOutputHead, -1)] = index[slot(TensorRole::kEmbedding, -1)];
     for (std::size_t i = 0; i < used_.size(); ++i)
       if (!used_[i] && !is_ignorable(opened_.naming, config, opened_.tensors[i].name))
-        throw ConfigError(cat(where(opened_.tensors[i].name), ": is no part of a ", name(config.architecture), " model with ", config.layers,
+        throw ConfigError(cat(where(opened_.tensors[i].name), ": is no part of a ", name(config.architecture),
+                              " model with ", config.layers,
                               " layers as supported here, only known tensors were needed"));
     return index;
   }
@@ -61,7 +65,8 @@ class TensorIndex {
     const std::string tensor = tensor_name(opened_.naming, role, layer);
     const auto found = by_name_.find(tensor);
     if (found == by_name_.end())
-      throw FormatError(cat(where(tensor), ": is missing, a ", name(config.architecture), " model with ", config.layers, " layers needs it"));
+      throw FormatError(cat(where(tensor), ": is missing, a ", name(config.architecture), " model with ", config.layers,
+                            " layers needs it"));
     const StoredTensor& stored = opened_.tensors[found->second];
     const TensorShape shape = tensor_shape(config, role);
     if (stored.rows != shape.rows || stored.columns != shape.columns)
@@ -76,7 +81,8 @@ class TensorIndex {
   std::vector<bool> used_;
 };
 
-/// Row of the file that holds row `row` of Hugging Face's order. A head of d rows stands in the file as 0, d/2, 1, d/2 + 1, ...
+/// Row of the file that holds row `row` of Hugging Face's order. A head of d rows stands in the file as 0, d/2, 1, d/2
+/// + 1, ...
 std::int64_t interleaved_row(std::int64_t row, std::int64_t head_dim) {
   const std::int64_t head = row / head_dim, within = row % head_dim, half = head_dim / 2;
   return head * head_dim + 2 * (within % half) + within / half;
@@ -103,7 +109,8 @@ struct ModelFiles::Impl {
   template <class Copy>
   void for_rows(TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count, Copy copy) const {
     const StoredTensor& t = opened.tensors[find(role, layer)];
-    KVGAUGE_CHECK(first >= 0 && count >= 0 && count <= t.rows && first <= t.rows - count, "rows ", first, " + ", count, " of ", t.name);
+    KVGAUGE_CHECK(first >= 0 && count >= 0 && count <= t.rows && first <= t.rows - count, "rows ", first, " + ", count,
+                  " of ", t.name);
     const std::uint64_t row_bytes = stored_bytes(t.type, static_cast<std::uint64_t>(t.columns));
     const bool permuted = opened.interleaved_heads && (role == TensorRole::kQ || role == TensorRole::kK);
     for (std::int64_t i = 0; i < count; ++i) {
@@ -124,7 +131,9 @@ ModelFiles ModelFiles::open(const fs::path& path) {
   impl.opened = open_files(path);
   impl.index = TensorIndex(impl.opened).build();
   const StoredType type = model.tensor(TensorRole::kQ, 0).type;
-  impl.opened.config.stored_dtype = type == StoredType::kF32 ? DType::kF32 : type == StoredType::kF16 ? DType::kF16 : DType::kBF16;
+  impl.opened.config.stored_dtype = type == StoredType::kF32   ? DType::kF32
+                                    : type == StoredType::kF16 ? DType::kF16
+                                                               : DType::kBF16;
   return model;
 }
 
@@ -141,20 +150,25 @@ const std::string& ModelFiles::chat_template_where() const { return impl_->opene
 const std::string& ModelFiles::bos_token() const { return impl_->opened.bos_token; }
 const std::string& ModelFiles::eos_token() const { return impl_->opened.eos_token; }
 
-const StoredTensor& ModelFiles::tensor(TensorRole role, std::int64_t layer) const { return impl_->opened.tensors[impl_->find(role, layer)]; }
+const StoredTensor& ModelFiles::tensor(TensorRole role, std::int64_t layer) const {
+  return impl_->opened.tensors[impl_->find(role, layer)];
+}
 std::span<const StoredTensor> ModelFiles::tensors() const { return impl_->opened.tensors; }
 
-void ModelFiles::read_rows(TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count, float* out) const {
+void ModelFiles::read_rows(TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count,
+                           float* out) const {
   impl_->for_rows(role, layer, first, count, [&](const StoredTensor& t, const std::byte* row, std::int64_t i) {
     widen(t.type, row, t.columns, out + i * t.columns);
   });
   if (!impl_->is_permuted_bias(role) || count == 0) return;
   const std::int64_t values = tensor(role, layer).columns;
   const std::vector<float> stored(out, out + values);
-  for (std::int64_t i = 0; i < values; ++i) out[i] = stored[static_cast<std::size_t>(interleaved_row(i, config().head_dim))];
+  for (std::int64_t i = 0; i < values; ++i)
+    out[i] = stored[static_cast<std::size_t>(interleaved_row(i, config().head_dim))];
 }
 
-void ModelFiles::read_rows(TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count, bf16_t* out) const {
+void ModelFiles::read_rows(TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count,
+                           bf16_t* out) const {
   const StoredTensor& tensor = this->tensor(role, layer);
   std::vector<float> wide(static_cast<std::size_t>(tensor.columns));
   if (impl_->is_permuted_bias(role)) {

@@ -17,16 +17,31 @@ namespace kvgauge {
 
 /// What the decoder asks for, under one name whatever the file calls it.
 enum class TensorRole : std::uint8_t {
-  kEmbedding, kOutputNorm, kOutputHead,                       // layer = -1
-  kAttentionNorm, kQ, kK, kV, kQBias, kKBias, kVBias, kQNorm, kKNorm, kAttentionOut, kFfnNorm, kGate, kUp, kDown,
+  kEmbedding,
+  kOutputNorm,
+  kOutputHead,  // layer = -1
+  kAttentionNorm,
+  kQ,
+  kK,
+  kV,
+  kQBias,
+  kKBias,
+  kVBias,
+  kQNorm,
+  kKNorm,
+  kAttentionOut,
+  kFfnNorm,
+  kGate,
+  kUp,
+  kDown,
 };
 
 /// An opened model: config, tokenizer spec, template, and every tensor's place, all checked; weights are not read yet.
 class ModelFiles {
  public:
   /// @param path a Hugging Face folder or a .gguf file
-  /// @throws InputError, FormatError, ConfigError: one line naming the file and what is missing, malformed or unsupported.
-  /// After it returns, every tensor that `config()` implies exists with the right shape.
+  /// @throws InputError, FormatError, ConfigError: one line naming the file and what is missing, malformed or
+  /// unsupported. After it returns, every tensor that `config()` implies exists with the right shape.
   static ModelFiles open(const std::filesystem::path& path);
   ModelFiles(ModelFiles&&) noexcept;
   ModelFiles& operator=(ModelFiles&&) noexcept;
@@ -37,14 +52,14 @@ class ModelFiles {
   const TokenizerSpec& tokenizer() const;
   /// The Jinja source, if the model has one (chat_template.jinja, tokenizer_config.json or GGUF metadata).
   const std::optional<std::string>& chat_template() const;
-  const std::string& chat_template_where() const;   ///< the file it came from, for messages
+  const std::string& chat_template_where() const;  ///< the file it came from, for messages
   /// Text of bos/eos tokens for the template; empty if the model has none.
   const std::string& bos_token() const;
   const std::string& eos_token() const;
 
   /// The role must be one that the config has (else a broken invariant); kOutputHead of a tied model is the embedding.
   const StoredTensor& tensor(TensorRole role, std::int64_t layer = -1) const;
-  std::span<const StoredTensor> tensors() const;      ///< all, in file order (for `inspect`)
+  std::span<const StoredTensor> tensors() const;  ///< all, in file order (for `inspect`)
 
   /// Rows [first, first + count) of a matrix, widened. GGUF's permuted Llama q/k rows are put back into Hugging Face's
   /// (half-rotation) order here, so callers never see the difference.
@@ -54,8 +69,8 @@ class ModelFiles {
   /// Drops a tensor's source bytes from memory after it has been packed (MappedFile::drop).
   void drop(TensorRole role, std::int64_t layer) const;
 
-  /// 64 hex digits over the content that decides results: config, tokenizer and all tensor bytes (SHA-256 of a canonical
-  /// listing with a strong hash of each tensor). Reads the whole file once; cached per object.
+  /// 64 hex digits over the content that decides results: config, tokenizer and all tensor bytes (SHA-256 of a
+  /// canonical listing with a strong hash of each tensor). Reads the whole file once; cached per object.
   std::string content_hash() const;
 
  private:

@@ -16,12 +16,12 @@ namespace kvgauge {
 
 /// What a model's files say, before tensors are matched with roles. The views of `tensors` point into `files`.
 struct OpenedFiles {
-  std::string where;                      ///< the file whose tensor list is meant, for messages
+  std::string where;  ///< the file whose tensor list is meant, for messages
   std::vector<MappedFile> files;
-  std::vector<StoredTensor> tensors;      ///< file after file, each in its own order
-  std::vector<std::size_t> file_of;       ///< for every tensor, its index in `files`
+  std::vector<StoredTensor> tensors;  ///< file after file, each in its own order
+  std::vector<std::size_t> file_of;   ///< for every tensor, its index in `files`
   Naming naming = Naming::kHuggingFace;
-  bool interleaved_heads = false;         ///< rows of each q and k head in GGUF's order for Llama: 0, d/2, 1, d/2 + 1, ...
+  bool interleaved_heads = false;  ///< rows of each q and k head in GGUF's order for Llama: 0, d/2, 1, d/2 + 1, ...
 
   ModelConfig config;
   GenerationDefaults generation;

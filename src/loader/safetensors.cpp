@@ -22,8 +22,10 @@ std::string_view header_text(std::span<const std::byte> file, std::string_view w
   std::memcpy(&length, file.data(), kLengthBytes);
   const std::uint64_t available = file.size() - kLengthBytes;
   if (length > available)
-    throw FormatError(cat(where, ": header length ", length, ", but only ", available, " bytes follow; the file is truncated or no safetensors file"));
-  if (length > kMaxHeaderBytes) throw FormatError(cat(where, ": header length ", length, ", at most ", kMaxHeaderBytes, " was needed"));
+    throw FormatError(cat(where, ": header length ", length, ", but only ", available,
+                          " bytes follow; the file is truncated or no safetensors file"));
+  if (length > kMaxHeaderBytes)
+    throw FormatError(cat(where, ": header length ", length, ", at most ", kMaxHeaderBytes, " was needed"));
   return {reinterpret_cast<const char*>(file.data()) + kLengthBytes, static_cast<std::size_t>(length)};
 }
 
@@ -63,12 +65,15 @@ std::uint64_t checked_bytes(TensorEntry& t, const std::string& where) {
 
 void check_entry(TensorEntry& t, std::uint64_t data_bytes, const std::string& where) {
   if (t.begin > t.end || t.end > data_bytes)
-    throw FormatError(cat(where, "bytes [", t.begin, ", ", t.end, ") lie outside the data section of ", data_bytes, " bytes"));
+    throw FormatError(
+        cat(where, "bytes [", t.begin, ", ", t.end, ") lie outside the data section of ", data_bytes, " bytes"));
   if (const auto need = checked_bytes(t, where); need != t.end - t.begin)
-    throw FormatError(cat(where, name(t.tensor.type), "[", join(t.shape), "] needs ", need, " bytes, the header gives ", t.end - t.begin));
+    throw FormatError(cat(where, name(t.tensor.type), "[", join(t.shape), "] needs ", need, " bytes, the header gives ",
+                          t.end - t.begin));
 }
 
-TensorEntry read_entry(const std::string& tensor_name, const Json& value, std::span<const std::byte> data, std::string_view file) {
+TensorEntry read_entry(const std::string& tensor_name, const Json& value, std::span<const std::byte> data,
+                       std::string_view file) {
   const std::string where = cat(file, ": tensor '", printable(tensor_name), "': ");
   const std::string_view member_where = std::string_view(where).substr(0, where.size() - 2);
   TensorEntry t;
@@ -76,8 +81,10 @@ TensorEntry read_entry(const std::string& tensor_name, const Json& value, std::s
   t.tensor.type = stored_type(get_string(value, "dtype", member_where), where);
   t.shape = counts(get_member(value, "shape", member_where), "shape", where);
   const auto offsets = counts(get_member(value, "data_offsets", member_where), "data_offsets", where);
-  if (offsets.size() != 2) throw FormatError(cat(where, "'data_offsets' has ", offsets.size(), " numbers, 2 were needed"));
-  if (t.shape.size() > 8) throw FormatError(cat(where, "the shape has ", t.shape.size(), " dimensions, at most 8 were needed"));
+  if (offsets.size() != 2)
+    throw FormatError(cat(where, "'data_offsets' has ", offsets.size(), " numbers, 2 were needed"));
+  if (t.shape.size() > 8)
+    throw FormatError(cat(where, "the shape has ", t.shape.size(), " dimensions, at most 8 were needed"));
   t.begin = offsets[0];
   t.end = offsets[1];
   check_entry(t, data.size(), where);
@@ -92,12 +99,15 @@ void check_coverage(const std::vector<TensorEntry>& sorted, std::uint64_t data_b
   std::uint64_t covered = 0;
   for (const TensorEntry& t : sorted) {
     if (t.begin != covered)
-      throw FormatError(cat(where, ": tensor '", printable(t.tensor.name), "': starts at byte ", t.begin,
-                            t.begin < covered ? " and overlaps the tensor before it, which ends at " : " and leaves a gap after byte ", covered));
+      throw FormatError(cat(
+          where, ": tensor '", printable(t.tensor.name), "': starts at byte ", t.begin,
+          t.begin < covered ? " and overlaps the tensor before it, which ends at " : " and leaves a gap after byte ",
+          covered));
     covered = t.end;
   }
   if (covered != data_bytes)
-    throw FormatError(cat(where, ": the tensors end at byte ", covered, " of ", data_bytes, " data bytes, all of which were needed"));
+    throw FormatError(
+        cat(where, ": the tensors end at byte ", covered, " of ", data_bytes, " data bytes, all of which were needed"));
 }
 
 }  // namespace
@@ -105,7 +115,8 @@ void check_coverage(const std::vector<TensorEntry>& sorted, std::uint64_t data_b
 std::vector<StoredTensor> parse_safetensors(std::span<const std::byte> file, std::string_view where) {
   const std::string_view text = header_text(file, where);
   const Json header = parse_json_unique(text, where);
-  if (!header.is_object()) throw FormatError(cat(where, ": the header is ", header.type_name(), ", an object was needed"));
+  if (!header.is_object())
+    throw FormatError(cat(where, ": the header is ", header.type_name(), ", an object was needed"));
   const auto data = file.subspan(kLengthBytes + text.size());
   std::vector<TensorEntry> entries;
   for (const auto& [key, value] : header.items())

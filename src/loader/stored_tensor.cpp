@@ -7,8 +7,8 @@
 #include "core/check.h"
 #include "core/dtype.h"
 
-// The block formats of GGUF, as ggml's reference dequantisation defines them. Every value is one or two float operations on
-// widened half scales, in the order written here, so results are equal bit for bit on every machine.
+// The block formats of GGUF, as ggml's reference dequantisation defines them. Every value is one or two float
+// operations on widened half scales, in the order written here, so results are equal bit for bit on every machine.
 namespace kvgauge {
 namespace {
 
@@ -94,8 +94,8 @@ void q5_1(const std::byte* block, float* out) {
   }
 }
 
-// Twelve bytes hold eight 6-bit scales and eight 6-bit minimums: 0..3 in the low bits of bytes 0..3 and 4..7; the others
-// have their low four bits in bytes 8..11 and their upper two in the top bits of bytes 0..7.
+// Twelve bytes hold eight 6-bit scales and eight 6-bit minimums: 0..3 in the low bits of bytes 0..3 and 4..7; the
+// others have their low four bits in bytes 8..11 and their upper two in the top bits of bytes 0..7.
 struct ScaleAndMin {
   float scale, min;
 };
@@ -181,7 +181,8 @@ void widen(StoredType type, const std::byte* source, std::int64_t elements, floa
   switch (type) {
     case StoredType::kF32: std::memcpy(out, source, static_cast<std::size_t>(elements) * 4); return;
     case StoredType::kF16: return blocks([](const std::byte* p, float* y) { *y = load_half(p); });
-    case StoredType::kBF16: return blocks([](const std::byte* p, float* y) { *y = to_float(bf16_t{load<std::uint16_t>(p)}); });
+    case StoredType::kBF16:
+      return blocks([](const std::byte* p, float* y) { *y = to_float(bf16_t{load<std::uint16_t>(p)}); });
     case StoredType::kQ8_0: return blocks(q8_0);
     case StoredType::kQ4_0: return blocks(q4_0);
     case StoredType::kQ4_1: return blocks(q4_1);

@@ -46,7 +46,8 @@ double quantile(const std::vector<double>& sorted, double q) {
 
 }  // namespace
 
-Interval auroc_interval(std::span<const double> scores, std::span<const std::uint8_t> correct, const BootstrapOptions& options) {
+Interval auroc_interval(std::span<const double> scores, std::span<const std::uint8_t> correct,
+                        const BootstrapOptions& options) {
   KVGAUGE_CHECK(scores.size() == correct.size(), scores.size(), " scores, ", correct.size(), " labels");
   const auto right = std::count_if(correct.begin(), correct.end(), [](std::uint8_t label) { return label != 0; });
   if (right == 0 || right == static_cast<std::ptrdiff_t>(correct.size()) || options.resamples < 1) return {};
@@ -60,7 +61,8 @@ Interval auroc_interval(std::span<const double> scores, std::span<const std::uin
     for (std::uint64_t drawn = 0; drawn < rows; drawn += 4) {  // a call of philox gives four draws
       const auto words = philox(options.seed, drawn / 4, static_cast<std::uint64_t>(resample));
       const std::uint64_t take = std::min<std::uint64_t>(4, rows - drawn);
-      for (std::uint64_t i = 0; i < take; ++i) ++counts[counter[(words[i] * rows) >> 32]];  // off uniform by rows / 2^32 at most
+      for (std::uint64_t i = 0; i < take; ++i)
+        ++counts[counter[(words[i] * rows) >> 32]];  // off uniform by rows / 2^32 at most
     }
     if (const double value = auroc_of_counts(counts); !std::isnan(value)) values.push_back(value);
   }

@@ -16,10 +16,11 @@ struct BootstrapOptions {
   double coverage = 0.95;
 };
 
-/// Percentile bootstrap interval of AUROC over resamples of the rows with replacement: the central `coverage` of the values,
-/// linear between order statistics. Resamples with one class only have no AUROC and are left out. The same seed draws the same rows
-/// for every score of equal length, so scores are compared on the same resamples. NaN where AUROC itself is undefined.
-/// Cost: one sort, then O(rows) per resample.
-Interval auroc_interval(std::span<const double> scores, std::span<const std::uint8_t> correct, const BootstrapOptions& options = {});
+/// Percentile bootstrap interval of AUROC over resamples of the rows with replacement: the central `coverage` of the
+/// values, linear between order statistics. Resamples with one class only have no AUROC and are left out. The same seed
+/// draws the same rows for every score of equal length, so scores are compared on the same resamples. NaN where AUROC
+/// itself is undefined. Cost: one sort, then O(rows) per resample.
+Interval auroc_interval(std::span<const double> scores, std::span<const std::uint8_t> correct,
+                        const BootstrapOptions& options = {});
 
 }  // namespace kvgauge

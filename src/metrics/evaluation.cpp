@@ -9,7 +9,8 @@
 namespace kvgauge {
 namespace {
 
-ScoreMetrics measure(const std::vector<double>& scores, const std::vector<std::uint8_t>& correct, const EvaluationOptions& options) {
+ScoreMetrics measure(const std::vector<double>& scores, const std::vector<std::uint8_t>& correct,
+                     const EvaluationOptions& options) {
   const RankedRows rows = apply_nan_policy(scores, correct, options.nan_policy);
   ScoreMetrics metrics{.n = static_cast<std::int64_t>(rows.scores.size()), .invalid = rows.invalid};
   metrics.ranking = ranking_metrics(rows.scores, rows.correct);
@@ -24,7 +25,8 @@ ScoreMetrics measure(const std::vector<double>& scores, const std::vector<std::u
 
 ScoreEvaluation measure_both(std::string name, std::vector<double> scores, bool higher, const EvaluationInput& input,
                              const EvaluationOptions& options) {
-  KVGAUGE_CHECK(scores.size() == input.correct.size(), name, ": ", scores.size(), " values for ", input.correct.size(), " rows");
+  KVGAUGE_CHECK(scores.size() == input.correct.size(), name, ": ", scores.size(), " values for ", input.correct.size(),
+                " rows");
   ScoreEvaluation result{.name = std::move(name), .higher_is_better = higher};
   if (!higher)
     for (double& score : scores) score = -score;
@@ -44,13 +46,15 @@ ScoreEvaluation measure_both(std::string name, std::vector<double> scores, bool 
 
 bool higher_is_better(std::string_view name) {
   const std::string_view last = name.substr(name.rfind('.') + 1);  // npos + 1 == 0: the whole name
-  constexpr std::string_view kUncertainties[] = {"ppl_official", "entropy_official", "nll", "perplexity", "entropy_nats"};
+  constexpr std::string_view kUncertainties[] = {"ppl_official", "entropy_official", "nll", "perplexity",
+                                                 "entropy_nats"};
   return std::find(std::begin(kUncertainties), std::end(kUncertainties), last) == std::end(kUncertainties);
 }
 
 Evaluation evaluate(const EvaluationInput& input, const EvaluationOptions& options) {
-  KVGAUGE_CHECK(input.complete.size() == input.correct.size() && input.tokens.size() == input.correct.size(), input.correct.size(),
-                " labels, ", input.complete.size(), " completions, ", input.tokens.size(), " lengths");
+  KVGAUGE_CHECK(input.complete.size() == input.correct.size() && input.tokens.size() == input.correct.size(),
+                input.correct.size(), " labels, ", input.complete.size(), " completions, ", input.tokens.size(),
+                " lengths");
   Evaluation result{.rows = static_cast<std::int64_t>(input.correct.size()), .nan_policy = options.nan_policy};
   std::vector<double> neg_length, complete;
   for (std::size_t i = 0; i < input.correct.size(); ++i) {

@@ -44,11 +44,13 @@ struct Evaluation {
   std::int64_t complete_correct = 0;  ///< right ones among the rows that ended by themselves
   NanPolicy nan_policy = NanPolicy::kWorst;
   std::vector<ScoreEvaluation> scores = {};
-  std::vector<ScoreEvaluation> baselines = {};  ///< neg_length, complete (METHOD.md C): a score that does not beat them shows nothing
+  std::vector<ScoreEvaluation> baselines =
+      {};  ///< neg_length, complete (METHOD.md C): a score that does not beat them shows nothing
 };
 
-/// Whether a higher value is to mean "more likely correct", from the last part of a dotted path. Fixed beforehand, never from data:
-/// false for the uncertainties ppl_official, entropy_official, nll, perplexity, entropy_nats; true for everything else.
+/// Whether a higher value is to mean "more likely correct", from the last part of a dotted path. Fixed beforehand,
+/// never from data: false for the uncertainties ppl_official, entropy_official, nll, perplexity, entropy_nats; true for
+/// everything else.
 bool higher_is_better(std::string_view name);
 
 /// Pure: the same input and options give the same bits.

@@ -44,7 +44,8 @@ RejectionRatio rejection_ratio(std::span<const double> scores, std::span<const d
   result.area = area(scores, normalised, rejections);
   result.oracle = area(normalised, normalised, rejections);
   result.random = std::accumulate(normalised.begin(), normalised.end(), 0.0) / static_cast<double>(normalised.size());
-  if (range > 0 && result.oracle != result.random) result.prr = (result.area - result.random) / (result.oracle - result.random);
+  if (range > 0 && result.oracle != result.random)
+    result.prr = (result.area - result.random) / (result.oracle - result.random);
   return result;
 }
 

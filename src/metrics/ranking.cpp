@@ -33,7 +33,8 @@ std::vector<Vertex> vertices_of(std::span<const double> scores, std::span<const 
 std::vector<Vertex> reversed(const std::vector<Vertex>& vertices) {
   std::vector<Vertex> out;
   const Vertex last = vertices.back();
-  for (auto v = vertices.rbegin(); v != vertices.rend(); ++v) out.push_back({.fp = last.tp - v->tp, .tp = last.fp - v->fp});
+  for (auto v = vertices.rbegin(); v != vertices.rend(); ++v)
+    out.push_back({.fp = last.tp - v->tp, .tp = last.fp - v->fp});
   return out;
 }
 
@@ -44,7 +45,8 @@ double auroc(const std::vector<Vertex>& vertices) {
   const Vertex total = vertices.back();
   double twice_pairs = 0;  // exact below 2^53
   for (std::size_t i = 1; i < vertices.size(); ++i)
-    twice_pairs += static_cast<double>(vertices[i].fp - vertices[i - 1].fp) * static_cast<double>(vertices[i].tp + vertices[i - 1].tp);
+    twice_pairs += static_cast<double>(vertices[i].fp - vertices[i - 1].fp) *
+                   static_cast<double>(vertices[i].tp + vertices[i - 1].tp);
   return twice_pairs / (2 * static_cast<double>(total.fp) * static_cast<double>(total.tp));
 }
 

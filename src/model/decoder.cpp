@@ -11,8 +11,13 @@
 
 namespace kvgauge {
 
-Decoder::Decoder(const ModelConfig& config, const Weights& weights, Backend& backend, std::int64_t max_rows, std::int64_t max_logit_rows)
-    : config_(config), weights_(weights), backend_(backend), max_rows_(max_rows), max_logit_rows_(max_logit_rows),
+Decoder::Decoder(const ModelConfig& config, const Weights& weights, Backend& backend, std::int64_t max_rows,
+                 std::int64_t max_logit_rows)
+    : config_(config),
+      weights_(weights),
+      backend_(backend),
+      max_rows_(max_rows),
+      max_logit_rows_(max_logit_rows),
       inverse_frequencies_(rope_inverse_frequencies(config)) {
   const std::int64_t compute = static_cast<std::int64_t>(size_of(backend.compute_dtype())), f32 = sizeof(float);
   const std::int64_t qkv = (config.heads + 2 * config.kv_heads) * config.head_dim, q = config.heads * config.head_dim;
@@ -25,7 +30,8 @@ Decoder::Decoder(const ModelConfig& config, const Weights& weights, Backend& bac
       Part{&normed_, max_rows * config.hidden * compute},
       Part{&wide_, max_rows * std::max(qkv, 2 * config.intermediate) * f32},  // qkv, later gate and up
       Part{&q_, max_rows * q * f32},
-      Part{&mixed_, max_rows * std::max(q, config.intermediate) * compute},   // attention's output, later the gated product
+      Part{&mixed_,
+           max_rows * std::max(q, config.intermediate) * compute},  // attention's output, later the gated product
       Part{&delta_, max_rows * config.hidden * f32},
       Part{&logit_states_, max_logit_rows * config.hidden * f32},
       Part{&logit_normed_, max_logit_rows * config.hidden * compute},
@@ -57,7 +63,12 @@ void Decoder::forward(const StepBatch& batch) {
   const MatrixView delta = matrix(delta_, DType::kF32, rows_, config_.hidden);
   const auto eps = static_cast<float>(config_.rms_norm_eps);
 
-  backend_.embed({.table = weights_.embedding, .table_dtype = compute, .vocab = config_.vocab, .hidden = config_.hidden, .ids = batch.ids, .out = residual});
+  backend_.embed({.table = weights_.embedding,
+                  .table_dtype = compute,
+                  .vocab = config_.vocab,
+                  .hidden = config_.hidden,
+                  .ids = batch.ids,
+                  .out = residual});
   MatrixView pending;  // nothing to add before the first layer
   for (std::int64_t l = 0; l < config_.layers; ++l) {
     const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(l)];
@@ -72,18 +83,35 @@ void Decoder::forward(const StepBatch& batch) {
 
 void Decoder::attention(const LayerWeights& layer, int index, const StepBatch& batch) {
   const DType compute = backend_.compute_dtype();
-  const int heads = static_cast<int>(config_.heads), kv_heads = static_cast<int>(config_.kv_heads), head_dim = static_cast<int>(config_.head_dim);
+  const int heads = static_cast<int>(config_.heads), kv_heads = static_cast<int>(config_.kv_heads),
+            head_dim = static_cast<int>(config_.head_dim);
   const MatrixView qkv = matrix(wide_, DType::kF32, rows_, std::int64_t{heads + 2 * kv_heads} * head_dim);
   const MatrixView q = matrix(q_, DType::kF32, rows_, std::int64_t{heads} * head_dim);
   const MatrixView mixed = matrix(mixed_, compute, rows_, std::int64_t{heads} * head_dim);
 
   backend_.linear({.x = matrix(normed_, compute, rows_, config_.hidden), .weight = layer.qkv, .out = qkv});
-  backend_.rope_append({.qkv = qkv, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .bias = layer.qkv_bias, .q_norm = layer.q_norm,
-                        .k_norm = layer.k_norm, .norm_eps = static_cast<float>(config_.rms_norm_eps),
-                        .inverse_frequencies = inverse_frequencies_.data(), .sequences = batch.sequences, .layer = index, .pages = batch.pages, .q_out = q});
-  backend_.paged_attention({.q = q, .heads = heads, .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim))),
-                            .sequences = batch.sequences, .layer = index, .pages = batch.pages, .out = mixed});
-  backend_.linear({.x = mixed, .weight = layer.attention_out, .out = matrix(delta_, DType::kF32, rows_, config_.hidden)});
+  backend_.rope_append({.qkv = qkv,
+                        .heads = heads,
+                        .kv_heads = kv_heads,
+                        .head_dim = head_dim,
+                        .bias = layer.qkv_bias,
+                        .q_norm = layer.q_norm,
+                        .k_norm = layer.k_norm,
+                        .norm_eps = static_cast<float>(config_.rms_norm_eps),
+                        .inverse_frequencies = inverse_frequencies_.data(),
+                        .sequences = batch.sequences,
+                        .layer = index,
+                        .pages = batch.pages,
+                        .q_out = q});
+  backend_.paged_attention({.q = q,
+                            .heads = heads,
+                            .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim))),
+                            .sequences = batch.sequences,
+                            .layer = index,
+                            .pages = batch.pages,
+                            .out = mixed});
+  backend_.linear(
+      {.x = mixed, .weight = layer.attention_out, .out = matrix(delta_, DType::kF32, rows_, config_.hidden)});
 }
 
 void Decoder::feed_forward(const LayerWeights& layer, std::int64_t rows) {
@@ -102,8 +130,17 @@ MatrixView Decoder::logits(std::span<const std::int32_t> rows) {
   const MatrixView normed = matrix(logit_normed_, backend_.compute_dtype(), count, config_.hidden);
   const MatrixView out = matrix(logits_, DType::kF32, count, config_.vocab);
   // A gather of rows is an embedding look-up in the residual stream.
-  backend_.embed({.table = residual_, .table_dtype = DType::kF32, .vocab = rows_, .hidden = config_.hidden, .ids = rows, .out = states});
-  backend_.rms_norm({.residual = states, .x = {}, .weight = weights_.output_norm, .eps = static_cast<float>(config_.rms_norm_eps), .out = normed});
+  backend_.embed({.table = residual_,
+                  .table_dtype = DType::kF32,
+                  .vocab = rows_,
+                  .hidden = config_.hidden,
+                  .ids = rows,
+                  .out = states});
+  backend_.rms_norm({.residual = states,
+                     .x = {},
+                     .weight = weights_.output_norm,
+                     .eps = static_cast<float>(config_.rms_norm_eps),
+                     .out = normed});
   backend_.linear({.x = normed, .weight = weights_.head, .out = out});
   return out;
 }

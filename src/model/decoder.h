@@ -12,18 +12,20 @@ namespace kvgauge {
 
 /// The new tokens of one step, all sequences one after another.
 struct StepBatch {
-  std::span<const std::int32_t> ids;            ///< [rows]
-  std::span<const SequenceSlice> sequences;     ///< cover the rows in order, without gaps
-  PagedKvView pages;                            ///< written at the new positions, read up to them
+  std::span<const std::int32_t> ids;         ///< [rows]
+  std::span<const SequenceSlice> sequences;  ///< cover the rows in order, without gaps
+  PagedKvView pages;                         ///< written at the new positions, read up to them
 };
 
 /// The forward pass. Owns the activations of one step, reserved at construction.
 class Decoder {
  public:
   /// @param max_rows new tokens of one step; @param max_logit_rows rows that logits() can take at once
-  Decoder(const ModelConfig& config, const Weights& weights, Backend& backend, std::int64_t max_rows, std::int64_t max_logit_rows);
+  Decoder(const ModelConfig& config, const Weights& weights, Backend& backend, std::int64_t max_rows,
+          std::int64_t max_logit_rows);
 
-  /// Runs every layer over the batch: K and V of the new tokens are in the pages afterwards, the final hidden states stay here.
+  /// Runs every layer over the batch: K and V of the new tokens are in the pages afterwards, the final hidden states
+  /// stay here.
   void forward(const StepBatch& batch);
 
   /// Logits of some rows of the last forward(), f32 [rows, vocab]; valid until the next call of either.

@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::int64_t kRowsAtATime = 1024;  // bounds the copy between reading and uploading the table
 
-void read_rows(const ModelFiles& files, TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count, DType dtype,
-               std::byte* out) {
+void read_rows(const ModelFiles& files, TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count,
+               DType dtype, std::byte* out) {
   if (dtype == DType::kF32)
     files.read_rows(role, layer, first, count, reinterpret_cast<float*>(out));
   else
@@ -19,7 +19,8 @@ void read_rows(const ModelFiles& files, TensorRole role, std::int64_t layer, std
 }
 
 // Packs matrices that share their input as one: the rows of all roles, one after another.
-PackedWeight pack_stacked(const ModelFiles& files, Backend& backend, std::int64_t layer, std::initializer_list<TensorRole> roles) {
+PackedWeight pack_stacked(const ModelFiles& files, Backend& backend, std::int64_t layer,
+                          std::initializer_list<TensorRole> roles) {
   const DType dtype = backend.compute_dtype();
   std::int64_t rows = 0;
   for (const TensorRole role : roles) rows += files.tensor(role, layer).rows;
@@ -86,7 +87,8 @@ Weights load_weights(const ModelFiles& files, Backend& backend) {
     LayerWeights layer;
     layer.attention_norm = vectors.add(files, {TensorRole::kAttentionNorm}, l);
     layer.ffn_norm = vectors.add(files, {TensorRole::kFfnNorm}, l);
-    if (config.qkv_bias) layer.qkv_bias = vectors.add(files, {TensorRole::kQBias, TensorRole::kKBias, TensorRole::kVBias}, l);
+    if (config.qkv_bias)
+      layer.qkv_bias = vectors.add(files, {TensorRole::kQBias, TensorRole::kKBias, TensorRole::kVBias}, l);
     if (config.qk_norm) {
       layer.q_norm = vectors.add(files, {TensorRole::kQNorm}, l);
       layer.k_norm = vectors.add(files, {TensorRole::kKNorm}, l);
@@ -106,11 +108,13 @@ Weights load_weights(const ModelFiles& files, Backend& backend) {
   for (std::int64_t first = 0; first < config.vocab; first += kRowsAtATime) {
     const std::int64_t count = std::min(kRowsAtATime, config.vocab - first);
     read_rows(files, TensorRole::kEmbedding, -1, first, count, dtype, rows.data());
-    backend.upload(weights.table->data() + static_cast<std::size_t>(first) * row_bytes, rows.data(), static_cast<std::size_t>(count) * row_bytes);
+    backend.upload(weights.table->data() + static_cast<std::size_t>(first) * row_bytes, rows.data(),
+                   static_cast<std::size_t>(count) * row_bytes);
     files.drop(TensorRole::kEmbedding, -1);
   }
   weights.embedding = weights.table->data();
-  weights.head = pack_stacked(files, backend, -1, {config.tied_head ? TensorRole::kEmbedding : TensorRole::kOutputHead});
+  weights.head =
+      pack_stacked(files, backend, -1, {config.tied_head ? TensorRole::kEmbedding : TensorRole::kOutputHead});
   return weights;
 }
 

@@ -26,28 +26,29 @@ class DeviceMemory {
   virtual std::size_t bytes() const = 0;
 };
 
-/// Fused operations of a decoder step. One implementation per kind of device; an operation's contract (shapes, equation,
-/// aliasing) stands with its Args struct. Calls run in order; results are visible to the next call; only sample(),
-/// logits_stats() and read_trajectory() hand numbers to the host.
-/// Arguments are checked by KVGAUGE_CHECK (they come from our own code). After warm_up(), no operation allocates.
+/// Fused operations of a decoder step. One implementation per kind of device; an operation's contract (shapes,
+/// equation, aliasing) stands with its Args struct. Calls run in order; results are visible to the next call; only
+/// sample(), logits_stats() and read_trajectory() hand numbers to the host. Arguments are checked by KVGAUGE_CHECK
+/// (they come from our own code). After warm_up(), no operation allocates.
 class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual std::string describe() const = 0;       ///< e.g. "cpu, 2 threads, avx512_bf16, oneDNN 2.6.3"
-  virtual DType compute_dtype() const = 0;        ///< of linear inputs and KV pages: kF32 or kBF16
+  virtual std::string describe() const = 0;  ///< e.g. "cpu, 2 threads, avx512_bf16, oneDNN 2.6.3"
+  virtual DType compute_dtype() const = 0;   ///< of linear inputs and KV pages: kF32 or kBF16
   virtual bool batch_invariant() const = 0;
 
   virtual std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) = 0;
   /// Host bytes to device memory; done when it returns. Devices that share the host's memory need no more than this.
   virtual void upload(std::byte* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
 
-  /// Packs a [rows, columns] matrix for linear(). `read_rows(first, count, out)` delivers rows as values of compute_dtype()
-  /// (f32: float*, bf16: bf16_t*); it is called for ascending, disjoint row ranges that cover the matrix once, so that the
-  /// source can be dropped behind it.
-  virtual PackedWeight pack_weight(std::int64_t rows, std::int64_t columns,
-                                   const std::function<void(std::int64_t first, std::int64_t count, void* out)>& read_rows) = 0;
-  virtual std::size_t packed_bytes() const = 0;   ///< of all weights packed so far
+  /// Packs a [rows, columns] matrix for linear(). `read_rows(first, count, out)` delivers rows as values of
+  /// compute_dtype() (f32: float*, bf16: bf16_t*); it is called for ascending, disjoint row ranges that cover the
+  /// matrix once, so that the source can be dropped behind it.
+  virtual PackedWeight pack_weight(
+      std::int64_t rows, std::int64_t columns,
+      const std::function<void(std::int64_t first, std::int64_t count, void* out)>& read_rows) = 0;
+  virtual std::size_t packed_bytes() const = 0;  ///< of all weights packed so far
   /// Prepares everything whose first use would allocate, for every packed weight and up to `rows` rows a step.
   virtual void warm_up(std::int64_t rows, std::int64_t max_context) = 0;
 

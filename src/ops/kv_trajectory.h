@@ -15,15 +15,17 @@ struct TrajectorySpec {
 /// What one sequence keeps of its trajectory between steps; lives where the back end keeps it.
 /// e vectors: kv_heads * head_dim f32 (twice that for kKV), index head * head_dim + j, K before V.
 struct TrajectoryState {
-  std::int64_t points = 0;    ///< e_1 .. e_points have been seen
+  std::int64_t points = 0;  ///< e_1 .. e_points have been seen
   std::vector<float> first, previous;
   std::vector<float> dr, dtheta;  ///< points - 1 values each (0 if none); capacity reserved before the first step
 };
 
 /// Extends trajectories by positions [begin, end) of each sequence, reading the pages (values that attention reads):
 ///   e_t = (1/L) sum_l part(l, t)            f32, layers ascending, one multiplication by 1/L at the end
-///   dr_t = |e_{t+1} - e_t|, dtheta_t = angle(e_{t+1}, e_t)   reductions in double, fixed order; METHOD.md A.2, A.5; stored as f32
-/// Equal page contents give equal bits, for any split of the span into calls and any page order, on every instruction set.
+///   dr_t = |e_{t+1} - e_t|, dtheta_t = angle(e_{t+1}, e_t)   reductions in double, fixed order; METHOD.md A.2, A.5;
+///   stored as f32
+/// Equal page contents give equal bits, for any split of the span into calls and any page order, on every instruction
+/// set.
 struct TrajectoryItem {
   const std::int32_t* blocks = nullptr;  ///< covers `end` positions
   std::int64_t begin = 0, end = 0;       ///< begin follows the last position seen by `state`

@@ -4,10 +4,11 @@
 namespace kvgauge {
 
 /// How one token is drawn from one row of logits z.
-/// temperature 0: the largest logit, lowest id on ties; nothing else is looked at. Otherwise, in this order (transformers'):
-/// z / temperature; top_k largest (0 = all; all that tie with the k-th stay out: exactly k, lower ids first); top_p: the smallest
-/// set of most likely tokens whose probability reaches top_p (1 = all), at least one; min_p: those with p >= min_p * p_max.
-/// Then inverse transform sampling in descending probability (ascending id on ties) with u = uniform(seed, stream, draw).
+/// temperature 0: the largest logit, lowest id on ties; nothing else is looked at. Otherwise, in this order
+/// (transformers'): z / temperature; top_k largest (0 = all; all that tie with the k-th stay out: exactly k, lower ids
+/// first); top_p: the smallest set of most likely tokens whose probability reaches top_p (1 = all), at least one;
+/// min_p: those with p >= min_p * p_max. Then inverse transform sampling in descending probability (ascending id on
+/// ties) with u = uniform(seed, stream, draw).
 struct SampleRequest {
   std::int32_t row = 0;  ///< of the logits; several requests may name one row (n > 1)
   float temperature = 0, top_p = 1, min_p = 0;

@@ -51,17 +51,19 @@ std::string markdown_cell(const std::string& text) {
 }
 
 void add_table(std::string& out, const Evaluation& evaluation, ScoreMetrics ScoreEvaluation::*subset) {
-  out += "| score | n | invalid | AUROC | 95 % interval | flipped | FPR95 | FPR95 min | AUPR | AP | PRR |\n"
-         "|---|---:|---:|---:|:---:|---:|---:|---:|---:|---:|---:|\n";
+  out +=
+      "| score | n | invalid | AUROC | 95 % interval | flipped | FPR95 | FPR95 min | AUPR | AP | PRR |\n"
+      "|---|---:|---:|---:|:---:|---:|---:|---:|---:|---:|---:|\n";
   const auto add_rows = [&](const std::vector<ScoreEvaluation>& scores, const char* mark) {
     for (const ScoreEvaluation& score : scores) {
       const ScoreMetrics& m = score.*subset;
       const std::string interval =
           std::isfinite(m.auroc_ci95.low) ? percent(m.auroc_ci95.low) + " to " + percent(m.auroc_ci95.high) : "-";
       fmt::format_to(std::back_inserter(out), "| {}{}{} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", mark,
-                     score.higher_is_better ? "" : "-", markdown_cell(score.name), m.n, m.invalid, percent(m.ranking.auroc), interval,
-                     percent(m.ranking.auroc_flipped), percent(m.ranking.fpr95), percent(m.ranking.fpr95_min), percent(m.ranking.aupr),
-                     percent(m.ranking.average_precision), percent(m.prr));
+                     score.higher_is_better ? "" : "-", markdown_cell(score.name), m.n, m.invalid,
+                     percent(m.ranking.auroc), interval, percent(m.ranking.auroc_flipped), percent(m.ranking.fpr95),
+                     percent(m.ranking.fpr95_min), percent(m.ranking.aupr), percent(m.ranking.average_precision),
+                     percent(m.prr));
     }
   };
   add_rows(evaluation.scores, "");
@@ -83,8 +85,9 @@ std::string csv_number(double value) { return std::isfinite(value) ? fmt::format
 void add_csv_line(std::string& out, const ScoreEvaluation& score, const ScoreMetrics& m, const char* subset) {
   out += csv_field(score.name);
   fmt::format_to(std::back_inserter(out), ",{},{},{},{},{}", subset, score.higher_is_better, m.n, m.correct, m.invalid);
-  for (const double value : {m.ranking.auroc, m.ranking.auroc_flipped, m.ranking.fpr95, m.ranking.fpr95_min, m.ranking.aupr,
-                             m.ranking.aupr_wrong, m.ranking.average_precision, m.prr, m.prr_half, m.auroc_ci95.low, m.auroc_ci95.high})
+  for (const double value :
+       {m.ranking.auroc, m.ranking.auroc_flipped, m.ranking.fpr95, m.ranking.fpr95_min, m.ranking.aupr,
+        m.ranking.aupr_wrong, m.ranking.average_precision, m.prr, m.prr_half, m.auroc_ci95.low, m.auroc_ci95.high})
     out += ',' + csv_number(value);
   out += '\n';
 }
@@ -98,8 +101,9 @@ OrderedJson evaluation_json(const Evaluation& evaluation) {
   out["correct"] = evaluation.correct;
   out["accuracy"] = number(share(evaluation.correct, evaluation.rows));
   out["truncated"] = evaluation.truncated;
-  out["complete_only"] = {
-      {"rows", complete}, {"correct", evaluation.complete_correct}, {"accuracy", number(share(evaluation.complete_correct, complete))}};
+  out["complete_only"] = {{"rows", complete},
+                          {"correct", evaluation.complete_correct},
+                          {"accuracy", number(share(evaluation.complete_correct, complete))}};
   out["nan_policy"] = name(evaluation.nan_policy);
   out["scores"] = OrderedJson::array();
   for (const ScoreEvaluation& score : evaluation.scores) out["scores"].push_back(score_json(score));
@@ -110,11 +114,13 @@ OrderedJson evaluation_json(const Evaluation& evaluation) {
 
 std::string evaluation_markdown(const Evaluation& evaluation) {
   const std::int64_t complete = evaluation.rows - evaluation.truncated;
-  std::string out = fmt::format("{} rows, {} correct ({} %), {} truncated; of the {} complete rows {} correct ({} %).\n", evaluation.rows,
-                                evaluation.correct, percent(share(evaluation.correct, evaluation.rows)), evaluation.truncated, complete,
-                                evaluation.complete_correct, percent(share(evaluation.complete_correct, complete)));
+  std::string out = fmt::format(
+      "{} rows, {} correct ({} %), {} truncated; of the {} complete rows {} correct ({} %).\n", evaluation.rows,
+      evaluation.correct, percent(share(evaluation.correct, evaluation.rows)), evaluation.truncated, complete,
+      evaluation.complete_correct, percent(share(evaluation.complete_correct, complete)));
   out += fmt::format(
-      "Metrics in percent, positive class = correct. A score written -name was negated, as lower means more confident. Rows without a "
+      "Metrics in percent, positive class = correct. A score written -name was negated, as lower means more confident. "
+      "Rows without a "
       "score: {}.\n\n## All rows\n\n",
       name(evaluation.nan_policy));
   add_table(out, evaluation, &ScoreEvaluation::all);
@@ -125,7 +131,8 @@ std::string evaluation_markdown(const Evaluation& evaluation) {
 
 std::string evaluation_csv(const Evaluation& evaluation) {
   std::string out =
-      "name,subset,higher_is_better,n,correct,invalid,auroc,auroc_flipped,fpr95,fpr95_min,aupr,aupr_wrong,ap,prr,prr_0.5,"
+      "name,subset,higher_is_better,n,correct,invalid,auroc,auroc_flipped,fpr95,fpr95_min,aupr,aupr_wrong,ap,prr,prr_0."
+      "5,"
       "auroc_ci95_low,auroc_ci95_high\n";
   for (const auto* const scores : {&evaluation.scores, &evaluation.baselines})
     for (const ScoreEvaluation& score : *scores) {

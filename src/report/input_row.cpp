@@ -24,7 +24,8 @@ constexpr std::string_view kTheoremEnd = "\nEnd with \"The answer is\" followed 
 constexpr std::string_view kChoicesEnd = "\nEnd with \"Answer:\" followed by the letter of your choice.";
 
 void check_members(const Json& value) {
-  if (value.is_object() && value.size() > kMostMembers) throw RequestError(cat("an object of ", value.size(), " members, at most ", kMostMembers, " can be read"));
+  if (value.is_object() && value.size() > kMostMembers)
+    throw RequestError(cat("an object of ", value.size(), " members, at most ", kMostMembers, " can be read"));
   if (!value.is_structured()) return;
   for (const Json& inner : value) check_members(inner);
 }
@@ -41,7 +42,8 @@ const std::string& text_of(const OrderedJson& value, const char* key) {
 
 std::string dataset_prompt(const OrderedJson& row) {
   if (const OrderedJson* const question = find(row, "question")) return text_of(*question, "question");
-  if (const OrderedJson* const problem = find(row, "problem")) return text_of(*problem, "problem") + std::string(kProblemEnd);
+  if (const OrderedJson* const problem = find(row, "problem"))
+    return text_of(*problem, "problem") + std::string(kProblemEnd);
   if (const OrderedJson* const english = find(row, "en"))
     return text_of(*english, "en") + std::string(find(row, "answer_type") ? kTheoremEnd : kChoicesEnd);
   throw RequestError("no question in it: one of body, messages, prompt, question, problem or en was needed");
@@ -71,7 +73,9 @@ void read_question(InputRow& row, const OrderedJson& fields, const RowFormat& fo
   } else {
     row.form = RowForm::kPrompt;
     const OrderedJson* const prompt = find(fields, "prompt");
-    row.prompt = has_template ? fill_template(format.prompt_template, fields) : prompt ? text_of(*prompt, "prompt") : dataset_prompt(fields);
+    row.prompt = has_template ? fill_template(format.prompt_template, fields)
+                 : prompt     ? text_of(*prompt, "prompt")
+                              : dataset_prompt(fields);
     read_template_arguments(row, fields);
   }
   if (has_template && row.form == RowForm::kBatch)
@@ -79,15 +83,21 @@ void read_question(InputRow& row, const OrderedJson& fields, const RowFormat& fo
 }
 
 void read_response(InputRow& row, const OrderedJson& fields) {
-  if (row.form == RowForm::kBatch) throw RequestError("a batch row has no response to score, a 'response' beside 'prompt' or 'messages' was needed");
-  if (const OrderedJson* const reason = find(fields, "finish_reason")) row.finished = text_of(*reason, "finish_reason") != "length";
+  if (row.form == RowForm::kBatch)
+    throw RequestError("a batch row has no response to score, a 'response' beside 'prompt' or 'messages' was needed");
+  if (const OrderedJson* const reason = find(fields, "finish_reason"))
+    row.finished = text_of(*reason, "finish_reason") != "length";
   const OrderedJson* const ids = find(fields, "output_ids");
   const OrderedJson* const response = find(fields, "response");
   const OrderedJson* const text = find(fields, "text");
-  if (ids) row.output_ids = token_ids(*ids, "output_ids");
-  else if (response) row.response = text_of(*response, "response");
-  else if (text) row.response = text_of(*text, "text");
-  else throw RequestError("no response in it: one of output_ids, response or text was needed");
+  if (ids)
+    row.output_ids = token_ids(*ids, "output_ids");
+  else if (response)
+    row.response = text_of(*response, "response");
+  else if (text)
+    row.response = text_of(*text, "text");
+  else
+    throw RequestError("no response in it: one of output_ids, response or text was needed");
 }
 
 void read_fields(InputRow& row, const OrderedJson& fields, const RowFormat& format) {
@@ -158,7 +168,9 @@ std::string fill_template(std::string_view text, const OrderedJson& row) {
     }
     const std::string name(text.substr(i + 1, end - i - 1));
     const OrderedJson* const value = find(row, name.c_str());
-    if (!value) throw RequestError(cat("the row has no '", name, "', which --prompt-template asks for; write {{", name, "}} for the braces themselves"));
+    if (!value)
+      throw RequestError(cat("the row has no '", name, "', which --prompt-template asks for; write {{", name,
+                             "}} for the braces themselves"));
     out += value->is_string() ? value->get_ref<const std::string&>() : value->dump();
     i = end + 1;
   }

@@ -29,28 +29,28 @@ struct RowOverrides {
 /// What one input line asks for, before a model is known.
 struct InputRow {
   std::int64_t index = 0, line = 0;
-  std::string id;                               ///< id, custom_id, unique_id or idx as text; else the line number
-  std::string error;                            ///< not empty: the line cannot be run, and why (names the line)
+  std::string id;     ///< id, custom_id, unique_id or idx as text; else the line number
+  std::string error;  ///< not empty: the line cannot be run, and why (names the line)
   RowForm form = RowForm::kPrompt;
-  OrderedJson messages, tools;                  ///< null unless given
-  std::string prompt;                           ///< kPrompt, or a batch row's prompt
-  bool plain = false;                           ///< the prompt goes to the model as it is (batch rows of /v1/completions)
-  std::optional<bool> thinking;                 ///< chat_template_kwargs.enable_thinking
+  OrderedJson messages, tools;   ///< null unless given
+  std::string prompt;            ///< kPrompt, or a batch row's prompt
+  bool plain = false;            ///< the prompt goes to the model as it is (batch rows of /v1/completions)
+  std::optional<bool> thinking;  ///< chat_template_kwargs.enable_thinking
   RowOverrides overrides;
-  std::string model;                            ///< body.model of a batch row, echoed in its answer
+  std::string model;  ///< body.model of a batch row, echoed in its answer
 
   // Only with RowFormat::want_response.
   std::string response;
   std::optional<std::vector<std::int32_t>> prompt_ids, output_ids;
-  bool finished = true;                         ///< finish_reason is not "length"
+  bool finished = true;  ///< finish_reason is not "length"
 
   OrderedJson carried = OrderedJson::object();  ///< gold, answer, solution, answer_type as they are
 };
 
 struct RowFormat {
-  std::string prompt_template = {};      ///< empty: the built-in one of each dataset
-  bool want_response = false;       ///< rows of `score`
-  std::string file = {};                 ///< for messages
+  std::string prompt_template = {};  ///< empty: the built-in one of each dataset
+  bool want_response = false;        ///< rows of `score`
+  std::string file = {};             ///< for messages
 };
 
 /// Never throws for what stands in the line: a bad row is a row with `error`.
@@ -59,11 +59,12 @@ InputRow parse_input_row(const JsonlLine& line, const RowFormat& format);
 /// A line as a JSON object that is safe to walk. @throws FormatError, RequestError
 OrderedJson parse_row(const JsonlLine& line, std::string_view where);
 
-/// The first of id, custom_id, unique_id, idx as text; else the line's number. @throws RequestError if it is neither text nor number
+/// The first of id, custom_id, unique_id, idx as text; else the line's number. @throws RequestError if it is neither
+/// text nor number
 std::string row_id(const OrderedJson& row, std::int64_t line);
 
-/// Replaces {name} by the row's field (strings as they are, other values as JSON). {{ and }} are braces; a brace that does not
-/// enclose a name stays. @throws RequestError for a field the row lacks
+/// Replaces {name} by the row's field (strings as they are, other values as JSON). {{ and }} are braces; a brace that
+/// does not enclose a name stays. @throws RequestError for a field the row lacks
 std::string fill_template(std::string_view text, const OrderedJson& row);
 
 }  // namespace kvgauge

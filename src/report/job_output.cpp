@@ -37,7 +37,9 @@ JobOutput::JobOutput(Options options, const Manifest& manifest) : options_(std::
   if (::fstat(file_.number, &facts) != 0) throw OutputError(cat(options_.path, ": ", std::strerror(errno)));
   regular_ = options_.path != "-" && S_ISREG(facts.st_mode);
   if (!regular_) {
-    if (options_.resume) throw UsageError(cat("--resume: ", options_.path == "-" ? "standard output" : options_.path, " cannot be read again, a file was needed for --output"));
+    if (options_.resume)
+      throw UsageError(cat("--resume: ", options_.path == "-" ? "standard output" : options_.path,
+                           " cannot be read again, a file was needed for --output"));
     start_writer();
     return;
   }
@@ -46,7 +48,9 @@ JobOutput::JobOutput(Options options, const Manifest& manifest) : options_(std::
     if (!options_.resume)
       throw UsageError(cat("--output: ", options_.path, " has rows already; go on with --resume, or remove it"));
     earlier_ = read_manifest(options_.path);
-    if (!earlier_) throw UsageError(cat("--resume: ", options_.path, " has no ", manifest_path(options_.path), " beside it, so its settings are unknown; remove it or choose another --output"));
+    if (!earlier_)
+      throw UsageError(cat("--resume: ", options_.path, " has no ", manifest_path(options_.path),
+                           " beside it, so its settings are unknown; remove it or choose another --output"));
     check_settings(manifest);
     read_rows();
   }
@@ -62,7 +66,8 @@ void JobOutput::check_settings(const Manifest& manifest) const {
   if (!earlier_) return;
   const auto changed = differences(*earlier_, manifest);
   if (!changed.empty())
-    throw UsageError(cat("--resume: ", options_.path, " was made with other settings: ", join(changed, ", "), "; use the same, or another --output"));
+    throw UsageError(cat("--resume: ", options_.path, " was made with other settings: ", join(changed, ", "),
+                         "; use the same, or another --output"));
 }
 
 std::optional<std::string> JobOutput::started() const {
@@ -77,8 +82,10 @@ void JobOutput::open_file() {
   }
   const char* const path = options_.path.c_str();
   file_.number = ::open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (file_.number >= 0) file_.made = options_.path;
-  else if (errno == EEXIST) file_.number = ::open(path, O_RDWR | O_CLOEXEC);
+  if (file_.number >= 0)
+    file_.made = options_.path;
+  else if (errno == EEXIST)
+    file_.number = ::open(path, O_RDWR | O_CLOEXEC);
   if (file_.number < 0 && errno != ENOENT) file_.number = ::open(path, O_WRONLY | O_CLOEXEC);  // a pipe or a device
   if (file_.number < 0) throw OutputError(cat(options_.path, ": cannot be opened for writing: ", std::strerror(errno)));
 }
@@ -101,15 +108,16 @@ void JobOutput::read_rows() {
       in_order_ = false;
       continue;
     }
-    if (!rows_.emplace(facts->index, place).second) throw FormatError(cat(where, ": the row of index ", facts->index, " is there twice, once was needed"));
+    if (!rows_.emplace(facts->index, place).second)
+      throw FormatError(cat(where, ": the row of index ", facts->index, " is there twice, once was needed"));
     if (facts->index < previous) in_order_ = false;
     previous = facts->index;
     totals_.add(*facts);
   }
 }
 
-// Rows in the order of the input, into a new file that takes the place of the old one. The lock moves with the name: the new
-// file is locked before it is renamed.
+// Rows in the order of the input, into a new file that takes the place of the old one. The lock moves with the name:
+// the new file is locked before it is renamed.
 void JobOutput::rewrite(const std::string& why) {
   const std::string temporary = options_.path + ".tmp";
   const int file = ::open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -125,7 +133,8 @@ void JobOutput::rewrite(const std::string& why) {
     }
   }
   copy->flush();
-  if (::rename(temporary.c_str(), options_.path.c_str()) != 0) throw OutputError(cat(options_.path, ": cannot be replaced to ", why, ": ", std::strerror(errno)));
+  if (::rename(temporary.c_str(), options_.path.c_str()) != 0)
+    throw OutputError(cat(options_.path, ": cannot be replaced to ", why, ": ", std::strerror(errno)));
   rows_ = std::move(places);
   end_ = copy->size();
   in_order_ = true;
@@ -138,9 +147,11 @@ void JobOutput::start_writer() {
     rewrite("take failed rows out");
     return;
   }
-  if (regular_ && ::ftruncate(file_.number, end_) != 0) throw OutputError(cat(options_.path, ": its torn last line cannot be cut off: ", std::strerror(errno)));
+  if (regular_ && ::ftruncate(file_.number, end_) != 0)
+    throw OutputError(cat(options_.path, ": its torn last line cannot be cut off: ", std::strerror(errno)));
   if (regular_) ::lseek(file_.number, end_, SEEK_SET);
-  writer_ = std::make_unique<JsonlWriter>(std::exchange(file_.number, -1), options_.path == "-" ? "stdout" : options_.path, regular_);
+  writer_ = std::make_unique<JsonlWriter>(std::exchange(file_.number, -1),
+                                          options_.path == "-" ? "stdout" : options_.path, regular_);
 }
 
 void JobOutput::write(const OrderedJson& row) {

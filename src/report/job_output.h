@@ -20,10 +20,10 @@ class JobOutput {
     bool retry_failed = false;  ///< rows with an error are taken out and count as not done; needs resume
   };
 
-  /// Opens and locks; reads what an earlier run left, and with `resume` cuts off a torn last line. Nothing is changed before the
-  /// settings have been compared. An absent or empty file is a fresh start, with or without `resume`.
-  /// @throws UsageError (rows are there and no `resume`; made with other settings, naming them), OutputError (cannot be opened, or
-  /// another process writes it), FormatError (its rows are none of ours)
+  /// Opens and locks; reads what an earlier run left, and with `resume` cuts off a torn last line. Nothing is changed
+  /// before the settings have been compared. An absent or empty file is a fresh start, with or without `resume`.
+  /// @throws UsageError (rows are there and no `resume`; made with other settings, naming them), OutputError (cannot be
+  /// opened, or another process writes it), FormatError (its rows are none of ours)
   JobOutput(Options options, const Manifest& manifest);
 
   /// Once more, when the model is open and its hash is known. @throws UsageError naming what differs
@@ -37,7 +37,8 @@ class JobOutput {
 
   /// Appends a row. @throws OutputError, ClosedPipeError
   void write(const OrderedJson& row);
-  /// Brings rows to the disk; with `order`, puts them into the order of the input if retries or an interruption left them otherwise.
+  /// Brings rows to the disk; with `order`, puts them into the order of the input if retries or an interruption left
+  /// them otherwise.
   void finish(bool order);
 
  private:
@@ -61,10 +62,10 @@ class JobOutput {
   Options options_;
   OpenedFile file_;
   bool regular_ = false, in_order_ = true;
-  std::int64_t end_ = 0;            ///< of the last whole row
+  std::int64_t end_ = 0;  ///< of the last whole row
   std::map<std::int64_t, Place> rows_;
   JobTotals totals_;
-  std::optional<Json> earlier_;     ///< the manifest of the run that is resumed
+  std::optional<Json> earlier_;  ///< the manifest of the run that is resumed
   std::unique_ptr<JsonlWriter> writer_;
 };
 

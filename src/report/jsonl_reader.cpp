@@ -70,7 +70,10 @@ std::optional<JsonlLine> JsonlReader::take_line() {
     return std::nullopt;
   }
   if (!whole && begin_ == buffer_.size() && !cut_) return std::nullopt;
-  JsonlLine line{.index = 0, .number = ++number_, .text = buffer_.substr(begin_, (whole ? end : buffer_.size()) - begin_), .too_long = cut_.has_value()};
+  JsonlLine line{.index = 0,
+                 .number = ++number_,
+                 .text = buffer_.substr(begin_, (whole ? end : buffer_.size()) - begin_),
+                 .too_long = cut_.has_value()};
   if (line.text.size() > kLongestLine) {
     line.too_long = true;
     line.text.resize(kKeptOfLongLine);

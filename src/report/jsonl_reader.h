@@ -41,8 +41,8 @@ class JsonlReader {
   int file_ = -1;
   bool owned_ = false, regular_ = false, at_end_ = false;
   std::string buffer_;
-  std::size_t begin_ = 0, scanned_ = 0;   ///< of the current line; up to where it is known to have no line end
-  std::optional<std::string> cut_;        ///< the beginning of a line that is too long and not at its end yet
+  std::size_t begin_ = 0, scanned_ = 0;  ///< of the current line; up to where it is known to have no line end
+  std::optional<std::string> cut_;       ///< the beginning of a line that is too long and not at its end yet
   std::int64_t index_ = 0, number_ = 0;
 };
 

@@ -15,15 +15,19 @@
 namespace kvgauge {
 namespace {
 
-double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 // Number of bytes written; fewer than asked for after an error, which errno then names.
 std::size_t write_all(int file, std::string_view bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t written = ::write(file, bytes.data() + done, bytes.size() - done);
-    if (written > 0) done += static_cast<std::size_t>(written);
-    else if (written == 0) errno = ENOSPC;
+    if (written > 0)
+      done += static_cast<std::size_t>(written);
+    else if (written == 0)
+      errno = ENOSPC;
     if (written == 0 || (written < 0 && errno != EINTR)) break;
   }
   return done;
@@ -31,7 +35,8 @@ std::size_t write_all(int file, std::string_view bytes) {
 
 OutputError cannot_write(const std::string& name, int error) {
   const bool full = error == ENOSPC || error == EFBIG || error == EDQUOT;
-  return OutputError(cat(name, ": cannot be written: ", std::strerror(error), full ? "; make room and go on with --resume" : ""));
+  return OutputError(
+      cat(name, ": cannot be written: ", std::strerror(error), full ? "; make room and go on with --resume" : ""));
 }
 
 }  // namespace
@@ -52,7 +57,8 @@ void JsonlWriter::write(std::string_view line) {
     if (error == EPIPE) throw ClosedPipeError(cat(name_, ": closed by its reader"));
     if (regular_ && done > 0) {  // the torn line would be repaired by --resume as well
       const off_t end = ::lseek(file_, 0, SEEK_CUR);
-      if (end >= static_cast<off_t>(done) && ::ftruncate(file_, end - static_cast<off_t>(done)) == 0) ::lseek(file_, 0, SEEK_END);
+      if (end >= static_cast<off_t>(done) && ::ftruncate(file_, end - static_cast<off_t>(done)) == 0)
+        ::lseek(file_, 0, SEEK_END);
     }
     throw cannot_write(name_, error);
   }

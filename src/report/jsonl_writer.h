@@ -12,8 +12,9 @@ class ClosedPipeError : public OutputError {
   using OutputError::OutputError;
 };
 
-/// Appends whole lines to an open file. A line is handed to the system in one write, so that the death of the process can at
-/// worst tear the last one; regular files are synchronised to the disk in groups: every kGroupLines lines or kGroupSeconds.
+/// Appends whole lines to an open file. A line is handed to the system in one write, so that the death of the process
+/// can at worst tear the last one; regular files are synchronised to the disk in groups: every kGroupLines lines or
+/// kGroupSeconds.
 class JsonlWriter {
  public:
   static constexpr int kGroupLines = 256;
@@ -25,7 +26,8 @@ class JsonlWriter {
   JsonlWriter(const JsonlWriter&) = delete;
   JsonlWriter& operator=(const JsonlWriter&) = delete;
 
-  /// @param line without line end. @throws OutputError (the disk is full, ...); what a failed write left of the line is cut off again
+  /// @param line without line end. @throws OutputError (the disk is full, ...); what a failed write left of the line is
+  /// cut off again
   void write(std::string_view line);
   /// Brings everything to the disk. @throws OutputError
   void flush();

@@ -15,7 +15,9 @@
 namespace kvgauge {
 namespace {
 
-std::string shown(const Json* value) { return value ? value->dump(-1, ' ', false, Json::error_handler_t::replace) : "not set"; }
+std::string shown(const Json* value) {
+  return value ? value->dump(-1, ' ', false, Json::error_handler_t::replace) : "not set";
+}
 
 const Json* member(const Json& object, const std::string& key) {
   const auto it = object.find(key);
@@ -39,7 +41,8 @@ void JobTotals::add(const RowFacts& row) {
 
 OrderedJson Manifest::to_json() const {
   OrderedJson json = OrderedJson::object();
-  json["kvgauge"] = {{"version", build_info().version}, {"commit", build_info().commit}, {"build", build_info().options}};
+  json["kvgauge"] = {
+      {"version", build_info().version}, {"commit", build_info().commit}, {"build", build_info().options}};
   json["verb"] = verb;
   json["model"] = {{"path", model}, {"hash", model_hash}};
   json["input"] = {{"path", input}, {"sha256", input_sha256}};
@@ -47,8 +50,11 @@ OrderedJson Manifest::to_json() const {
   json["environment"] = environment;
   json["started"] = started;
   json["finished"] = finished.empty() ? OrderedJson() : OrderedJson(finished);
-  json["totals"] = {{"rows", totals.rows}, {"failed", totals.failed}, {"prompt_tokens", totals.prompt_tokens},
-                    {"cached_tokens", totals.cached_tokens}, {"completion_tokens", totals.completion_tokens}};
+  json["totals"] = {{"rows", totals.rows},
+                    {"failed", totals.failed},
+                    {"prompt_tokens", totals.prompt_tokens},
+                    {"cached_tokens", totals.cached_tokens},
+                    {"completion_tokens", totals.completion_tokens}};
   return json;
 }
 
@@ -59,12 +65,14 @@ std::optional<Json> read_manifest(const std::string& output) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   Json json = parse_json(MappedFile(path).text(), path);
   for (const char* const key : {"settings", "input", "model"})
-    if (!json.is_object() || !json.contains(key) || !json.at(key).is_object()) throw FormatError(cat(path, ": no '", key, "' object in it, a manifest of kvgauge was needed"));
+    if (!json.is_object() || !json.contains(key) || !json.at(key).is_object())
+      throw FormatError(cat(path, ": no '", key, "' object in it, a manifest of kvgauge was needed"));
   return json;
 }
 
 void write_manifest(const std::string& output, const Manifest& manifest) {
-  write_file_atomically(manifest_path(output), manifest.to_json().dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
+  write_file_atomically(manifest_path(output),
+                        manifest.to_json().dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
 std::vector<std::string> differences(const Json& then, const Manifest& now) {
@@ -72,11 +80,13 @@ std::vector<std::string> differences(const Json& then, const Manifest& now) {
   const Json current = Json::parse(now.to_json().dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
   compare(out, "the verb", member(then, "verb"), member(current, "verb"));
   compare(out, "the content of --input", member(then.at("input"), "sha256"), member(current.at("input"), "sha256"));
-  if (!now.model_hash.empty()) compare(out, "the content of --model", member(then.at("model"), "hash"), member(current.at("model"), "hash"));
+  if (!now.model_hash.empty())
+    compare(out, "the content of --model", member(then.at("model"), "hash"), member(current.at("model"), "hash"));
   Json both = then.at("settings");
   both.update(current.at("settings"));  // for the union of the names
   for (const auto& setting : both.items())
-    compare(out, "--" + setting.key(), member(then.at("settings"), setting.key()), member(current.at("settings"), setting.key()));
+    compare(out, "--" + setting.key(), member(then.at("settings"), setting.key()),
+            member(current.at("settings"), setting.key()));
   return out;
 }
 

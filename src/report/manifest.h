@@ -20,9 +20,9 @@ struct Manifest {
   std::string verb = {};
   OrderedJson settings = OrderedJson::object();  ///< flat: flag name without dashes -> value
   std::string input = {}, input_sha256 = {};
-  std::string model = {}, model_hash = {};                 ///< the hash is empty until the model is open
+  std::string model = {}, model_hash = {};          ///< the hash is empty until the model is open
   OrderedJson environment = OrderedJson::object();  ///< what does not decide results: threads, engine, machine
-  std::string started = {}, finished = {};                 ///< UTC; `finished` is empty while the job runs
+  std::string started = {}, finished = {};          ///< UTC; `finished` is empty while the job runs
   JobTotals totals = {};
 
   OrderedJson to_json() const;
@@ -34,7 +34,8 @@ std::optional<Json> read_manifest(const std::string& output);
 /// Atomic. @throws OutputError
 void write_manifest(const std::string& output, const Manifest& manifest);
 
-/// One phrase per setting that differs: "--temperature (0 then, 0.7 now)". A model hash that is not known yet is not compared.
+/// One phrase per setting that differs: "--temperature (0 then, 0.7 now)". A model hash that is not known yet is not
+/// compared.
 std::vector<std::string> differences(const Json& then, const Manifest& now);
 
 /// Facts of an input file that can be read again.

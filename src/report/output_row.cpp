@@ -62,7 +62,9 @@ std::int64_t completion_tokens(const Finished& finished) {
 }
 
 OrderedJson usage_json(const Finished& finished) {
-  return {{"prompt_tokens", finished.prompt_tokens}, {"cached_tokens", finished.cached_tokens}, {"completion_tokens", completion_tokens(finished)}};
+  return {{"prompt_tokens", finished.prompt_tokens},
+          {"cached_tokens", finished.cached_tokens},
+          {"completion_tokens", completion_tokens(finished)}};
 }
 
 bool measures(const ScoreSpec& spec) { return spec.kv_coe || spec.prob; }
@@ -90,7 +92,8 @@ void put_carried(OrderedJson& json, const InputRow& row) {
   for (const auto& field : row.carried.items()) json[field.key()] = field.value();
 }
 
-OrderedJson plain_row(const InputRow& row, const Finished& finished, const std::vector<std::int32_t>& prompt, const OutputFormat& format) {
+OrderedJson plain_row(const InputRow& row, const Finished& finished, const std::vector<std::int32_t>& prompt,
+                      const OutputFormat& format) {
   OrderedJson json = OrderedJson::object();
   json["id"] = row.id;
   json["index"] = row.index;
@@ -113,8 +116,10 @@ OrderedJson choices_json(const InputRow& row, const Finished& finished) {
   OrderedJson choices = OrderedJson::array();
   for (const Answer& answer : finished.answers) {
     OrderedJson choice = {{"index", choices.size()}};
-    if (row.messages.is_null()) choice["text"] = answer.text;
-    else choice["message"] = {{"role", "assistant"}, {"content", answer.text}};
+    if (row.messages.is_null())
+      choice["text"] = answer.text;
+    else
+      choice["message"] = {{"role", "assistant"}, {"content", answer.text}};
     choice["logprobs"] = nullptr;
     choice["finish_reason"] = finish_text(answer.finish_reason);
     choices.push_back(std::move(choice));
@@ -125,9 +130,14 @@ OrderedJson choices_json(const InputRow& row, const Finished& finished) {
 OrderedJson batch_row(const InputRow& row, const Finished& finished, OrderedJson kvgauge) {
   const std::string id = cat("kvgauge-", row.index);  // no clock and no dice: the same job gives the same row
   const std::int64_t completion = completion_tokens(finished);
-  OrderedJson body = {{"id", id}, {"object", row.messages.is_null() ? "text_completion" : "chat.completion"}, {"created", 0}, {"model", row.model}};
+  OrderedJson body = {{"id", id},
+                      {"object", row.messages.is_null() ? "text_completion" : "chat.completion"},
+                      {"created", 0},
+                      {"model", row.model}};
   body["choices"] = choices_json(row, finished);
-  body["usage"] = {{"prompt_tokens", finished.prompt_tokens}, {"completion_tokens", completion}, {"total_tokens", finished.prompt_tokens + completion}};
+  body["usage"] = {{"prompt_tokens", finished.prompt_tokens},
+                   {"completion_tokens", completion},
+                   {"total_tokens", finished.prompt_tokens + completion}};
   body["usage"]["prompt_tokens_details"] = {{"cached_tokens", finished.cached_tokens}};
   body["kvgauge"] = std::move(kvgauge);
   OrderedJson json = {{"id", id}, {"custom_id", row.id}};
@@ -145,7 +155,8 @@ OrderedJson scores_json(const Answer& answer, const ScoreSpec& spec) {
   return scores;
 }
 
-OrderedJson output_row(const InputRow& row, const Finished& finished, const std::vector<std::int32_t>& prompt, const OutputFormat& format) {
+OrderedJson output_row(const InputRow& row, const Finished& finished, const std::vector<std::int32_t>& prompt,
+                       const OutputFormat& format) {
   if (!finished.error.empty()) return error_row(row, finished.error);
   OrderedJson json = plain_row(row, finished, prompt, format);
   return row.form == RowForm::kBatch ? batch_row(row, finished, std::move(json)) : json;
@@ -183,15 +194,19 @@ const OrderedJson& kvgauge_fields(const OrderedJson& row) {
 RowFacts row_facts(const OrderedJson& row, std::string_view where) {
   const OrderedJson& ours = kvgauge_fields(row);
   const OrderedJson* const index = member(&ours, "index");
-  if (!index || !index->is_number_integer() || *index < 0) throw FormatError(cat(where, ": no row of a kvgauge job, an object with an 'index' was needed"));
+  if (!index || !index->is_number_integer() || *index < 0)
+    throw FormatError(cat(where, ": no row of a kvgauge job, an object with an 'index' was needed"));
   const OrderedJson* const error = member(&ours, "error");
   const OrderedJson* const usage = member(&ours, "usage");
   const auto count = [&](const char* key) {
     const OrderedJson* const value = member(usage, key);
     return value && value->is_number_integer() ? value->get<std::int64_t>() : 0;
   };
-  return {.index = index->get<std::int64_t>(), .failed = error && !error->is_null(), .prompt_tokens = count("prompt_tokens"),
-          .cached_tokens = count("cached_tokens"), .completion_tokens = count("completion_tokens")};
+  return {.index = index->get<std::int64_t>(),
+          .failed = error && !error->is_null(),
+          .prompt_tokens = count("prompt_tokens"),
+          .cached_tokens = count("cached_tokens"),
+          .completion_tokens = count("completion_tokens")};
 }
 
 }  // namespace kvgauge

@@ -10,14 +10,16 @@ namespace kvgauge {
 
 /// Which fields a job's rows have.
 struct OutputFormat {
-  ScoreSpec scores = {};          ///< what was measured
-  bool text = true;          ///< false for `score`: no text was generated
-  bool token_ids = false;    ///< adds prompt_ids and output_ids
+  ScoreSpec scores = {};   ///< what was measured
+  bool text = true;        ///< false for `score`: no text was generated
+  bool token_ids = false;  ///< adds prompt_ids and output_ids
 };
 
-/// The output row of a finished request; with `finished.error`, or `row.error`, an error row. `finished.request` is not looked at.
+/// The output row of a finished request; with `finished.error`, or `row.error`, an error row. `finished.request` is not
+/// looked at.
 /// @param prompt the tokens that were submitted (for token_ids)
-OrderedJson output_row(const InputRow& row, const Finished& finished, const std::vector<std::int32_t>& prompt, const OutputFormat& format);
+OrderedJson output_row(const InputRow& row, const Finished& finished, const std::vector<std::int32_t>& prompt,
+                       const OutputFormat& format);
 
 /// The error row of a line that never became a request.
 OrderedJson error_row(const InputRow& row, const std::string& error);

@@ -18,15 +18,22 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 std::string clock_text(double seconds) {
   const auto all = static_cast<std::int64_t>(seconds + 0.5);
-  return all < 3600 ? fmt::format("{}:{:02}", all / 60, all % 60) : fmt::format("{}:{:02}:{:02}", all / 3600, all / 60 % 60, all % 60);
+  return all < 3600 ? fmt::format("{}:{:02}", all / 60, all % 60)
+                    : fmt::format("{}:{:02}:{:02}", all / 3600, all / 60 % 60, all % 60);
 }
 
 }  // namespace
 
-Progress::Style Progress::style(bool quiet) { return quiet ? Style::kNone : ::isatty(STDERR_FILENO) ? Style::kBar : Style::kLines; }
+Progress::Style Progress::style(bool quiet) {
+  return quiet ? Style::kNone : ::isatty(STDERR_FILENO) ? Style::kBar : Style::kLines;
+}
 
 Progress::Progress(Style style, std::optional<std::int64_t> total, std::int64_t done)
-    : style_(style), total_(total), first_(done), begin_(now()), next_(begin_ + (style == Style::kBar ? 0 : kLineSeconds)) {}
+    : style_(style),
+      total_(total),
+      first_(done),
+      begin_(now()),
+      next_(begin_ + (style == Style::kBar ? 0 : kLineSeconds)) {}
 
 Progress::~Progress() { clear(); }
 
@@ -53,7 +60,8 @@ void Progress::clear() {
   drawn_ = false;
 }
 
-std::string progress_text(std::int64_t done, std::optional<std::int64_t> total, std::int64_t first, std::int64_t tokens, double seconds) {
+std::string progress_text(std::int64_t done, std::optional<std::int64_t> total, std::int64_t first, std::int64_t tokens,
+                          double seconds) {
   std::string text = total ? cat("done ", done, "/", *total, " rows") : cat("done ", done, " rows");
   if (seconds > 0) text += fmt::format(", {:.0f} tok/s", static_cast<double>(tokens) / seconds);
   const std::int64_t here = done - first;

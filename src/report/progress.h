@@ -33,6 +33,7 @@ class Progress {
 };
 
 /// "done 12/100 rows, 345 tok/s, ETA 1:02"; no total, no ETA. @param seconds since the start
-std::string progress_text(std::int64_t done, std::optional<std::int64_t> total, std::int64_t first, std::int64_t tokens, double seconds);
+std::string progress_text(std::int64_t done, std::optional<std::int64_t> total, std::int64_t first, std::int64_t tokens,
+                          double seconds);
 
 }  // namespace kvgauge

@@ -14,7 +14,8 @@ constexpr double kNoDistance = 1e-12;  // a closed loop, or ends that point the 
 double finite_or_undefined(double value) { return std::isfinite(value) ? value : kUndefined; }
 
 template <class Float>
-TrajectorySums sum_differences(std::span<const Float> dr, std::span<const Float> dtheta, double end_dr, double end_dtheta) {
+TrajectorySums sum_differences(std::span<const Float> dr, std::span<const Float> dtheta, double end_dr,
+                               double end_dtheta) {
   KVGAUGE_CHECK(dr.size() == dtheta.size(), "dr has ", dr.size(), " values, dtheta ", dtheta.size());
   TrajectorySums sums{.tokens = static_cast<std::int64_t>(dr.size()) + 1, .end_dr = end_dr, .end_dtheta = end_dtheta};
   const bool has_scale = end_dr > kNoDistance && end_dtheta > kNoDistance;
@@ -54,11 +55,13 @@ const char* name(GaugeSpan span) {
   return "?";
 }
 
-TrajectorySums trajectory_sums(std::span<const float> dr, std::span<const float> dtheta, double end_dr, double end_dtheta) {
+TrajectorySums trajectory_sums(std::span<const float> dr, std::span<const float> dtheta, double end_dr,
+                               double end_dtheta) {
   return sum_differences(dr, dtheta, end_dr, end_dtheta);
 }
 
-TrajectorySums trajectory_sums(std::span<const double> dr, std::span<const double> dtheta, double end_dr, double end_dtheta) {
+TrajectorySums trajectory_sums(std::span<const double> dr, std::span<const double> dtheta, double end_dr,
+                               double end_dtheta) {
   return sum_differences(dr, dtheta, end_dr, end_dtheta);
 }
 
@@ -108,7 +111,8 @@ ProbScores prob_scores(std::span<const TokenLogitStats> tokens, std::int64_t voc
   scores.perplexity = finite_or_undefined(std::exp(-chosen_logprob / count));
   scores.min_prob = finite_or_undefined(std::exp(least_logprob));
   scores.margin = finite_or_undefined(margin / count);
-  if (vocab > 0) scores.self_certainty = finite_or_undefined(-mean_logprob / count - std::log(static_cast<double>(vocab)));
+  if (vocab > 0)
+    scores.self_certainty = finite_or_undefined(-mean_logprob / count - std::log(static_cast<double>(vocab)));
   return scores;
 }
 

@@ -8,7 +8,8 @@
 namespace kvgauge {
 
 /// A Jinja chat template, parsed whole at load. Rendering equals Jinja2's with trim_blocks and lstrip_blocks
-/// (what transformers uses), for the language subset listed in docs/chat_templates.md; anything else is refused at load.
+/// (what transformers uses), for the language subset listed in docs/chat_templates.md; anything else is refused at
+/// load.
 class ChatTemplate {
  public:
   /// @throws FormatError "where:line:column: ..." naming the construct that is malformed or not supported

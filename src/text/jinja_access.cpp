@@ -32,8 +32,10 @@ Value loop_attribute(Heap& heap, Loop* loop, std::string_view name) {
   if (name == "length") return integer(items.size());
   if (name == "depth") return std::int64_t{1};
   if (name == "depth0") return std::int64_t{0};
-  if (name == "previtem") return loop->index == 0 ? Value(Undefined{"there is no previous item"}) : items[loop->index - 1];
-  if (name == "nextitem") return loop->index + 1 == items.size() ? Value(Undefined{"there is no next item"}) : items[loop->index + 1];
+  if (name == "previtem")
+    return loop->index == 0 ? Value(Undefined{"there is no previous item"}) : items[loop->index - 1];
+  if (name == "nextitem")
+    return loop->index + 1 == items.size() ? Value(Undefined{"there is no next item"}) : items[loop->index + 1];
   return missing(heap, loop, name);
 }
 
@@ -94,7 +96,8 @@ Value name_space(Heap& heap, const Arguments& arguments) {
 
 Value dict(Heap& heap, const Arguments& arguments) {
   Dict* const made = heap.dict();
-  if (arguments.positional.size() > 1) heap.fail("dict was given ", arguments.positional.size(), " arguments, at most 1 was needed");
+  if (arguments.positional.size() > 1)
+    heap.fail("dict was given ", arguments.positional.size(), " arguments, at most 1 was needed");
   for (const Value& given : arguments.positional) {
     if (const auto* const source = given.get<Dict*>()) {
       for (const auto& [key, value] : (*source)->entries) heap.insert(*made, key, value);
@@ -102,7 +105,8 @@ Value dict(Heap& heap, const Arguments& arguments) {
     }
     for (const Value& pair : iterate(heap, given)) {
       const std::vector<Value> parts = iterate(heap, pair);
-      if (parts.size() != 2) heap.fail("dict was given an entry of ", parts.size(), " values, a key and a value were needed");
+      if (parts.size() != 2)
+        heap.fail("dict was given an entry of ", parts.size(), " values, a key and a value were needed");
       heap.insert(*made, parts[0], parts[1]);
     }
   }
@@ -115,13 +119,16 @@ Value range(Heap& heap, const Arguments& arguments) {
   const Slots slots = bind(heap, "range", "start,stop,step", 1, arguments);
   std::int64_t begin = int_argument(heap, "range", slots[0], 0);
   std::int64_t end = begin;
-  if (slots[1]) end = int_argument(heap, "range", slots[1], 0);
-  else begin = 0;
+  if (slots[1])
+    end = int_argument(heap, "range", slots[1], 0);
+  else
+    begin = 0;
   const std::int64_t step = int_argument(heap, "range", slots[2], 1);
   if (step == 0) heap.fail("range was given the step 0, another step was needed");
   std::vector<Value> items;
   for (std::int64_t at = begin; step > 0 ? at < end : at > end;) {
-    if (static_cast<std::int64_t>(items.size()) == kMaxRange) heap.fail("range has more than ", kMaxRange, " items, at most that many are allowed");
+    if (static_cast<std::int64_t>(items.size()) == kMaxRange)
+      heap.fail("range has more than ", kMaxRange, " items, at most that many are allowed");
     items.push_back(at);
     if (__builtin_add_overflow(at, step, &at)) break;
   }
@@ -143,8 +150,10 @@ Value strftime_now(Heap& heap, const Arguments& arguments) {
       continue;
     }
     const char code = i + 1 < format.size() ? format[++i] : '\0';
-    if (code == '\0' || std::string_view("aAbBcdHIjmMpSUwWxXyYZzDeFhklnPrRstTuVGCg%").find(code) == std::string_view::npos)
-      heap.fail("strftime_now found the code '%", std::string_view(&code, code ? 1 : 0), "', one of C's strftime was needed");
+    if (code == '\0' ||
+        std::string_view("aAbBcdHIjmMpSUwWxXyYZzDeFhklnPrRstTuVGCg%").find(code) == std::string_view::npos)
+      heap.fail("strftime_now found the code '%", std::string_view(&code, code ? 1 : 0),
+                "', one of C's strftime was needed");
     const char one[] = {'%', code, '\0'};
     char buffer[128];
     out.append(buffer, std::strftime(buffer, sizeof buffer, one, &local));
@@ -152,8 +161,11 @@ Value strftime_now(Heap& heap, const Arguments& arguments) {
   return heap.keep(std::move(out));
 }
 
-constexpr Global kGlobals[] = {
-    {"raise_exception", raise_exception}, {"namespace", name_space}, {"dict", dict}, {"range", range}, {"strftime_now", strftime_now}};
+constexpr Global kGlobals[] = {{"raise_exception", raise_exception},
+                               {"namespace", name_space},
+                               {"dict", dict},
+                               {"range", range},
+                               {"strftime_now", strftime_now}};
 
 }  // namespace
 
@@ -163,7 +175,8 @@ const Global* find_global(std::string_view name) {
   return nullptr;
 }
 
-Slots bind(Heap& heap, std::string_view what, std::string_view parameters, std::size_t required, const Arguments& arguments) {
+Slots bind(Heap& heap, std::string_view what, std::string_view parameters, std::size_t required,
+           const Arguments& arguments) {
   std::vector<std::string_view> names;
   while (!parameters.empty()) {
     const std::size_t comma = parameters.find(',');
@@ -194,7 +207,9 @@ Value get_attribute(Heap& heap, const Value& object, std::string_view name) {
     return missing(heap, object, name);
   }
   if (const auto* const loop = object.get<Loop*>()) return loop_attribute(heap, *loop, name);
-  if (is_mutating_method(object, name)) heap.fail("found the method '", name, "' of a ", type_name(object), ", which would change it; values cannot change here");
+  if (is_mutating_method(object, name))
+    heap.fail("found the method '", name, "' of a ", type_name(object),
+              ", which would change it; values cannot change here");
   if (const Method* const method = find_method(object, name)) {
     Callable made;
     made.name = name;
@@ -222,7 +237,8 @@ Value get_item(Heap& heap, const Value& object, const Value& key) {
     if (text || (sequence && (*sequence)->is_indexable())) {
       const std::int64_t size = length(heap, object);
       const std::int64_t at = *index < 0 ? *index + size : *index;
-      if (at < 0 || at >= size) return Undefined{heap.keep(cat("'", type_name(object), "' object has no element ", *index))};
+      if (at < 0 || at >= size)
+        return Undefined{heap.keep(cat("'", type_name(object), "' object has no element ", *index))};
       if (sequence) return (*sequence)->items[static_cast<std::size_t>(at)];
       return split_code_points(*text)[static_cast<std::size_t>(at)];
     }
@@ -237,14 +253,17 @@ Value get_slice(Heap& heap, const Value& object, const Value& begin, const Value
     heap.step(text->size() / 4);
     const std::vector<std::string_view> parts = split_code_points(*text);
     std::string out;
-    for_each_index(slice_range(heap, static_cast<std::int64_t>(parts.size()), begin, end, step), [&](std::size_t at) { out += parts[at]; });
+    for_each_index(slice_range(heap, static_cast<std::int64_t>(parts.size()), begin, end, step),
+                   [&](std::size_t at) { out += parts[at]; });
     return heap.keep(std::move(out));
   }
   const auto* const sequence = object.get<Sequence*>();
-  if (!sequence || !(*sequence)->is_indexable()) return Undefined{heap.keep(cat("'", type_name(object), "' object cannot be sliced"))};
+  if (!sequence || !(*sequence)->is_indexable())
+    return Undefined{heap.keep(cat("'", type_name(object), "' object cannot be sliced"))};
   const std::vector<Value>& items = (*sequence)->items;
   std::vector<Value> out;
-  for_each_index(slice_range(heap, static_cast<std::int64_t>(items.size()), begin, end, step), [&](std::size_t at) { out.push_back(items[at]); });
+  for_each_index(slice_range(heap, static_cast<std::int64_t>(items.size()), begin, end, step),
+                 [&](std::size_t at) { out.push_back(items[at]); });
   return heap.list(std::move(out), (*sequence)->flavor);
 }
 

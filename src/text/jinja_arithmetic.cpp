@@ -84,7 +84,8 @@ Value apply_floats(Heap& heap, ExprKind op, double a, double b) {
 Value repeat(Heap& heap, const Value& value, std::int64_t count) {
   const auto times = static_cast<std::size_t>(count < 0 ? 0 : count);
   if (const auto* const text = value.get<std::string_view>()) {
-    if (!text->empty() && times > heap.limits().heap_bytes / text->size()) heap.fail("found a string repeated ", count, " times, fewer were needed");
+    if (!text->empty() && times > heap.limits().heap_bytes / text->size())
+      heap.fail("found a string repeated ", count, " times, fewer were needed");
     std::string out;
     out.reserve(text->size() * times);
     for (std::size_t i = 0; i < times && !text->empty(); ++i) out += *text;
@@ -95,14 +96,16 @@ Value repeat(Heap& heap, const Value& value, std::int64_t count) {
     heap.fail("found a list repeated ", count, " times, fewer were needed");
   heap.charge(sequence.items.size() * times * sizeof(Value));
   std::vector<Value> items;
-  for (std::size_t i = 0; i < times && !sequence.items.empty(); ++i) items.insert(items.end(), sequence.items.begin(), sequence.items.end());
+  for (std::size_t i = 0; i < times && !sequence.items.empty(); ++i)
+    items.insert(items.end(), sequence.items.begin(), sequence.items.end());
   return heap.list(std::move(items), sequence.flavor);
 }
 
 bool is_repeatable(const Value& value) {
   if (value.is<std::string_view>()) return true;
   const auto* const sequence = value.get<Sequence*>();
-  return sequence && ((*sequence)->flavor == Sequence::Flavor::kList || (*sequence)->flavor == Sequence::Flavor::kTuple);
+  return sequence &&
+         ((*sequence)->flavor == Sequence::Flavor::kList || (*sequence)->flavor == Sequence::Flavor::kTuple);
 }
 
 }  // namespace
@@ -138,15 +141,18 @@ Value apply_operator(Heap& heap, ExprKind op, const Value& left, const Value& ri
   }
   if (op == ExprKind::kMultiply && is_repeatable(left) && j) return repeat(heap, left, *j);
   if (op == ExprKind::kMultiply && i && is_repeatable(right)) return repeat(heap, right, *i);
-  if (op == ExprKind::kModulo && left.is<std::string_view>()) heap.fail("found % formatting of a string, which is not supported; + or ~ was needed");
-  heap.fail("found ", type_name(left), " ", symbol(op), " ", type_name(right), ", operands that go together were needed");
+  if (op == ExprKind::kModulo && left.is<std::string_view>())
+    heap.fail("found % formatting of a string, which is not supported; + or ~ was needed");
+  heap.fail("found ", type_name(left), " ", symbol(op), " ", type_name(right),
+            ", operands that go together were needed");
 }
 
 Value apply_sign(Heap& heap, const Value& operand, bool negate) {
   require_defined(heap, operand);
   if (const auto* const number = operand.get<double>()) return negate ? -*number : *number;
   std::int64_t storage = 0;
-  if (const std::int64_t* const number = as_int(operand, storage)) return negate ? apply_integers(heap, ExprKind::kSubtract, 0, *number) : Value(*number);
+  if (const std::int64_t* const number = as_int(operand, storage))
+    return negate ? apply_integers(heap, ExprKind::kSubtract, 0, *number) : Value(*number);
   heap.fail("found a sign before a ", type_name(operand), ", a number was needed");
 }
 

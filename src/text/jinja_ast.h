@@ -11,8 +11,32 @@ struct Filter;
 struct Test;
 
 enum class ExprKind {
-  kConstant, kName, kAttribute, kItem, kSlice, kCall, kFilter, kTest, kNot, kNegate, kPlus, kAdd, kSubtract, kMultiply,
-  kDivide, kFloorDivide, kModulo, kPower, kConcat, kCompare, kAnd, kOr, kConditional, kList, kTuple, kDict
+  kConstant,
+  kName,
+  kAttribute,
+  kItem,
+  kSlice,
+  kCall,
+  kFilter,
+  kTest,
+  kNot,
+  kNegate,
+  kPlus,
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kDivide,
+  kFloorDivide,
+  kModulo,
+  kPower,
+  kConcat,
+  kCompare,
+  kAnd,
+  kOr,
+  kConditional,
+  kList,
+  kTuple,
+  kDict
 };
 enum class Comparison { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kIn, kNotIn };
 
@@ -37,7 +61,21 @@ using ExprPtr = std::unique_ptr<Expr>;
 struct Stmt;
 using Block = std::vector<std::unique_ptr<Stmt>>;
 
-enum class StmtKind { kText, kOutput, kIf, kFor, kSet, kSetBlock, kWith, kMacro, kCallBlock, kFilterBlock, kScope, kBreak, kContinue };
+enum class StmtKind {
+  kText,
+  kOutput,
+  kIf,
+  kFor,
+  kSet,
+  kSetBlock,
+  kWith,
+  kMacro,
+  kCallBlock,
+  kFilterBlock,
+  kScope,
+  kBreak,
+  kContinue
+};
 
 struct Branch {
   ExprPtr condition;
@@ -47,13 +85,13 @@ struct Branch {
 struct Stmt {
   StmtKind kind;
   Position position;
-  std::string text;               ///< kText: the data; kMacro: its name
-  ExprPtr target;                 ///< kFor, kSet, kSetBlock
-  ExprPtr value;                  ///< output, iterable, assigned value, call, or the chain of filters
-  ExprPtr condition;              ///< the `if` of a for
-  std::vector<Branch> branches;   ///< kIf: if and every elif
+  std::string text;              ///< kText: the data; kMacro: its name
+  ExprPtr target;                ///< kFor, kSet, kSetBlock
+  ExprPtr value;                 ///< output, iterable, assigned value, call, or the chain of filters
+  ExprPtr condition;             ///< the `if` of a for
+  std::vector<Branch> branches;  ///< kIf: if and every elif
   Block body;
-  Block otherwise;                ///< else of an if or of a for
+  Block otherwise;                      ///< else of an if or of a for
   std::vector<std::string> parameters;  ///< kMacro, kCallBlock; kWith: the names
   std::vector<ExprPtr> defaults;        ///< of the last parameters; kWith: the values
 };

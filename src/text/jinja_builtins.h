@@ -15,8 +15,10 @@ struct Arguments {
 };
 using Slots = std::vector<std::optional<Value>>;  ///< one per parameter; empty where none was given
 
-/// Fills the comma-separated `parameters`, of which the first `required` must be given; ends the render if it does not fit.
-Slots bind(Heap& heap, std::string_view what, std::string_view parameters, std::size_t required, const Arguments& arguments);
+/// Fills the comma-separated `parameters`, of which the first `required` must be given; ends the render if it does not
+/// fit.
+Slots bind(Heap& heap, std::string_view what, std::string_view parameters, std::size_t required,
+           const Arguments& arguments);
 
 /// Filters whose arguments are themselves a filter or test call (map, select, ...) take `apply_raw` instead.
 struct Filter {
@@ -65,7 +67,8 @@ Value get_slice(Heap& heap, const Value& object, const Value& begin, const Value
 std::int64_t int_argument(Heap& heap, std::string_view what, const std::optional<Value>& slot, std::int64_t fallback);
 std::string_view string_argument(Heap& heap, std::string_view what, const Value& value);
 Value strip(Heap& heap, std::string_view text, const std::optional<Value>& chars, bool left, bool right);
-std::string replace_all(Heap& heap, std::string_view text, std::string_view from, std::string_view to, std::int64_t count);
+std::string replace_all(Heap& heap, std::string_view text, std::string_view from, std::string_view to,
+                        std::int64_t count);
 /// @throws RequestError unless every element is a string
 std::string join_strings(Heap& heap, std::string_view separator, const std::vector<Value>& items);
 

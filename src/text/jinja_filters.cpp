@@ -15,19 +15,26 @@ namespace {
 bool is_given(const std::optional<Value>& slot) { return slot && !slot->is<None>(); }
 bool flag(const std::optional<Value>& slot, bool fallback) { return slot ? truth(*slot) : fallback; }
 
-Value iterator(Heap& heap, std::vector<Value> items) { return heap.list(std::move(items), Sequence::Flavor::kIterator); }
+Value iterator(Heap& heap, std::vector<Value> items) {
+  return heap.list(std::move(items), Sequence::Flavor::kIterator);
+}
 
-// "a.b.0" as the attribute argument of filters: each part an item of the one before; `missing` stands in for an undefined one.
+// "a.b.0" as the attribute argument of filters: each part an item of the one before; `missing` stands in for an
+// undefined one.
 Value follow(Heap& heap, Value value, const Value& path, const std::optional<Value>& missing = std::nullopt) {
-  const auto or_missing = [&](const Value& found) { return found.is<Undefined>() && is_given(missing) ? *missing : found; };
+  const auto or_missing = [&](const Value& found) {
+    return found.is<Undefined>() && is_given(missing) ? *missing : found;
+  };
   if (!path.is<std::string_view>()) return or_missing(get_item(heap, value, path));
   for (std::string_view rest = *path.get<std::string_view>();;) {
     const std::size_t dot = rest.find('.');
     const std::string_view part = rest.substr(0, dot);
     std::int64_t index = 0;
     const auto parsed = std::from_chars(part.data(), part.data() + part.size(), index);
-    if (!part.empty() && parsed.ec == std::errc() && parsed.ptr == part.data() + part.size()) value = or_missing(get_item(heap, value, index));
-    else value = or_missing(get_item(heap, value, part));
+    if (!part.empty() && parsed.ec == std::errc() && parsed.ptr == part.data() + part.size())
+      value = or_missing(get_item(heap, value, index));
+    else
+      value = or_missing(get_item(heap, value, part));
     if (dot == std::string_view::npos) return value;
     rest.remove_prefix(dot + 1);
   }
@@ -44,7 +51,9 @@ Value sort_key(Heap& heap, const Value& item, const std::optional<Value>& attrib
 
 // ---- text ----
 
-Value trim(Heap& heap, const Value& subject, const Slots& slots) { return strip(heap, to_text(heap, subject), slots[0], true, true); }
+Value trim(Heap& heap, const Value& subject, const Slots& slots) {
+  return strip(heap, to_text(heap, subject), slots[0], true, true);
+}
 
 template <Case kTo>
 Value with_case(Heap& heap, const Value& subject, const Slots&) {
@@ -60,7 +69,8 @@ Value title(Heap& heap, const Value& subject, const Slots&) {
   std::string out;
   bool starts_word = true;
   for (const std::string_view one : split_code_points(text)) {
-    const bool splits = is_space(code_point_at(one, 0).value) || (one.size() == 1 && std::string_view("-({[<").find(one[0]) != std::string_view::npos);
+    const bool splits = is_space(code_point_at(one, 0).value) ||
+                        (one.size() == 1 && std::string_view("-({[<").find(one[0]) != std::string_view::npos);
     out += change_case(one, starts_word ? Case::kUpper : Case::kLower);
     starts_word = splits;
   }
@@ -69,22 +79,27 @@ Value title(Heap& heap, const Value& subject, const Slots&) {
 
 Value replace(Heap& heap, const Value& subject, const Slots& slots) {
   const std::int64_t count = is_given(slots[2]) ? int_argument(heap, "replace", slots[2], -1) : -1;
-  return heap.keep(replace_all(heap, to_text(heap, subject), to_text(heap, *slots[0]), to_text(heap, *slots[1]), count));
+  return heap.keep(
+      replace_all(heap, to_text(heap, subject), to_text(heap, *slots[0]), to_text(heap, *slots[1]), count));
 }
 
 Value indent(Heap& heap, const Value& subject, const Slots& slots) {
   const std::string_view text = to_text(heap, subject);
   const bool first = flag(slots[1], false), blank = flag(slots[2], false);
   std::string prefix;
-  if (slots[0] && slots[0]->is<std::string_view>()) prefix = std::string(*slots[0]->get<std::string_view>());
-  else prefix.assign(static_cast<std::size_t>(std::clamp<std::int64_t>(int_argument(heap, "indent", slots[0], 4), 0, 1000)), ' ');
+  if (slots[0] && slots[0]->is<std::string_view>())
+    prefix = std::string(*slots[0]->get<std::string_view>());
+  else
+    prefix.assign(
+        static_cast<std::size_t>(std::clamp<std::int64_t>(int_argument(heap, "indent", slots[0], 4), 0, 1000)), ' ');
   std::string out = first ? prefix : "";
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     const std::string_view line = text.substr(at, end - at);
     if (at > 0) {
       heap.step(prefix.size() / 64 + 1);
-      if (out.size() > heap.limits().heap_bytes) heap.fail("indent makes more than ", heap.limits().heap_bytes, " bytes, fewer were needed");
+      if (out.size() > heap.limits().heap_bytes)
+        heap.fail("indent makes more than ", heap.limits().heap_bytes, " bytes, fewer were needed");
       out += '\n';
       if (blank || !line.empty()) out += prefix;
     }
@@ -104,8 +119,11 @@ Value to_json(Heap& heap, const Value& subject, const Slots& slots) {
   if (is_given(slots[1])) {
     style.is_indented = true;
     style.item_separator.pop_back();  // ", " becomes ","
-    if (const auto* const text = slots[1]->get<std::string_view>()) style.indent = std::string(*text);
-    else style.indent.assign(static_cast<std::size_t>(std::clamp<std::int64_t>(int_argument(heap, "tojson", slots[1], 0), 0, 1000)), ' ');
+    if (const auto* const text = slots[1]->get<std::string_view>())
+      style.indent = std::string(*text);
+    else
+      style.indent.assign(
+          static_cast<std::size_t>(std::clamp<std::int64_t>(int_argument(heap, "tojson", slots[1], 0), 0, 1000)), ' ');
   }
   if (is_given(slots[2])) {
     const std::vector<Value> separators = iterate(heap, *slots[2]);
@@ -146,7 +164,8 @@ std::optional<double> parse_float(std::string_view text) {
 
 Value from_double(Heap& heap, double value, const Value& fallback) {
   if (std::isnan(value) || std::isinf(value)) return fallback;
-  if (value >= 0x1p63 || value < -0x1p63) heap.fail("int found ", float_repr(value), ", a number of at most 64 bits was needed");
+  if (value >= 0x1p63 || value < -0x1p63)
+    heap.fail("int found ", float_repr(value), ", a number of at most 64 bits was needed");
   return static_cast<std::int64_t>(value);
 }
 
@@ -154,18 +173,22 @@ Value to_int(Heap& heap, const Value& subject, const Slots& slots) {
   require_defined(heap, subject);
   const Value fallback = slots[0] ? *slots[0] : Value(std::int64_t{0});
   const std::int64_t base = int_argument(heap, "int", slots[1], 10);
-  if (base != 10 && base != 2 && base != 8 && base != 16) heap.fail("int was given the base ", base, ", 2, 8, 10 or 16 was needed");
+  if (base != 10 && base != 2 && base != 8 && base != 16)
+    heap.fail("int was given the base ", base, ", 2, 8, 10 or 16 was needed");
   if (const auto* const text = subject.get<std::string_view>()) {
     if (auto digits = number_text(*text)) {
       std::int64_t value = 0;
       const char* const letters = base == 16 ? "xX" : base == 8 ? "oO" : "bB";
       const std::size_t sign = (*digits)[0] == '-' ? 1 : 0;
-      if (base != 10 && digits->size() > sign + 2 && (*digits)[sign] == '0' && std::string_view(letters).find((*digits)[sign + 1]) != std::string_view::npos)
+      if (base != 10 && digits->size() > sign + 2 && (*digits)[sign] == '0' &&
+          std::string_view(letters).find((*digits)[sign + 1]) != std::string_view::npos)
         digits->erase(sign, 2);
-      const auto parsed = std::from_chars(digits->data(), digits->data() + digits->size(), value, static_cast<int>(base));
+      const auto parsed =
+          std::from_chars(digits->data(), digits->data() + digits->size(), value, static_cast<int>(base));
       if (parsed.ptr == digits->data() + digits->size()) {
         if (parsed.ec == std::errc()) return value;
-        if (parsed.ec == std::errc::result_out_of_range) heap.fail("int found ", *text, ", a number of at most 64 bits was needed");
+        if (parsed.ec == std::errc::result_out_of_range)
+          heap.fail("int found ", *text, ", a number of at most 64 bits was needed");
       }
     }
     const auto number = parse_float(*text);
@@ -191,7 +214,8 @@ Value absolute(Heap& heap, const Value& subject, const Slots&) {
   if (const auto* const number = subject.get<double>()) return std::fabs(*number);
   std::int64_t storage = 0;
   const std::int64_t* const number = as_int(subject, storage);
-  if (!number || *number == INT64_MIN) heap.fail("abs found a ", type_name(subject), ", a number of at most 64 bits was needed");
+  if (!number || *number == INT64_MIN)
+    heap.fail("abs found a ", type_name(subject), ", a number of at most 64 bits was needed");
   return *number < 0 ? -*number : *number;
 }
 
@@ -204,7 +228,8 @@ Value round_integer(Heap& heap, std::int64_t value, std::int64_t precision) {
   const std::int64_t half = unit / 2, rest = value % unit, low = value / unit;
   const bool up = std::abs(rest) > half || (std::abs(rest) == half && low % 2 != 0);
   std::int64_t rounded = 0;
-  if (__builtin_mul_overflow(low + (!up ? 0 : value < 0 ? -1 : 1), unit, &rounded)) heap.fail("round found ", value, ", a smaller number was needed");
+  if (__builtin_mul_overflow(low + (!up ? 0 : value < 0 ? -1 : 1), unit, &rounded))
+    heap.fail("round found ", value, ", a smaller number was needed");
   return rounded;
 }
 
@@ -212,7 +237,8 @@ Value round(Heap& heap, const Value& subject, const Slots& slots) {
   require_defined(heap, subject);
   if (!is_number(subject)) heap.fail("round found a ", type_name(subject), ", a number was needed");
   const std::int64_t precision = int_argument(heap, "round", slots[0], 0);
-  if (precision < -300 || precision > 300) heap.fail("round was given the precision ", precision, ", one between -300 and 300 was needed");
+  if (precision < -300 || precision > 300)
+    heap.fail("round was given the precision ", precision, ", one between -300 and 300 was needed");
   const std::string_view method = slots[1] ? string_argument(heap, "round", *slots[1]) : "common";
   const double value = as_double(subject);
   if (method == "ceil" || method == "floor") {
@@ -249,7 +275,8 @@ Value first(Heap& heap, const Value& subject, const Slots&) {
 
 Value last(Heap& heap, const Value& subject, const Slots&) {
   require_defined(heap, subject);
-  if (const auto* const sequence = subject.get<Sequence*>(); sequence && (*sequence)->flavor == Sequence::Flavor::kIterator)
+  if (const auto* const sequence = subject.get<Sequence*>();
+      sequence && (*sequence)->flavor == Sequence::Flavor::kIterator)
     heap.fail("last found a generator, a list was needed; add |list");
   const std::vector<Value> items = iterate(heap, subject);
   return items.empty() ? Value(Undefined{"last found no item, the sequence was empty"}) : items.back();
@@ -268,7 +295,8 @@ Value dict_items(Heap& heap, const Value& subject, const Slots&) {
   const auto* const dict = subject.get<Dict*>();
   if (!dict) heap.fail("items found a ", type_name(subject), ", a dict was needed");
   std::vector<Value> items;
-  for (const auto& entry : (*dict)->entries) items.push_back(heap.list({entry.first, entry.second}, Sequence::Flavor::kTuple));
+  for (const auto& entry : (*dict)->entries)
+    items.push_back(heap.list({entry.first, entry.second}, Sequence::Flavor::kTuple));
   return iterator(heap, std::move(items));
 }
 
@@ -282,7 +310,8 @@ Value dict_sort(Heap& heap, const Value& subject, const Slots& slots) {
     keyed.emplace_back(sort_key(heap, by == "key" ? entry.first : entry.second, std::nullopt, flag(slots[0], false)),
                        heap.list({entry.first, entry.second}, Sequence::Flavor::kTuple));
   const bool reverse = flag(slots[2], false);
-  std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) { return compare(heap, a.first, b.first) == (reverse ? 1 : -1); });
+  std::stable_sort(keyed.begin(), keyed.end(),
+                   [&](const auto& a, const auto& b) { return compare(heap, a.first, b.first) == (reverse ? 1 : -1); });
   std::vector<Value> items;
   for (const auto& entry : keyed) items.push_back(entry.second);
   return heap.list(std::move(items));
@@ -320,7 +349,8 @@ Value unique(Heap& heap, const Value& subject, const Slots& slots) {
   std::vector<Value> keys, items;
   for (const Value& item : iterate(heap, subject)) {
     const Value key = sort_key(heap, item, slots[1], flag(slots[0], false));
-    const bool is_known = std::any_of(keys.begin(), keys.end(), [&](const Value& known) { return equal(heap, known, key); });
+    const bool is_known =
+        std::any_of(keys.begin(), keys.end(), [&](const Value& known) { return equal(heap, known, key); });
     if (is_known) continue;
     keys.push_back(key);
     items.push_back(item);
@@ -387,7 +417,8 @@ template <bool kKeep, bool kByAttribute>
 Value select(Heap& heap, const Value& subject, const Arguments& arguments) {
   constexpr std::size_t kTestAt = kByAttribute ? 1 : 0;
   if (!truth(subject)) return iterator(heap, {});
-  if (kByAttribute && arguments.positional.empty()) heap.fail("selectattr was not given an attribute, which was needed");
+  if (kByAttribute && arguments.positional.empty())
+    heap.fail("selectattr was not given an attribute, which was needed");
   const Test* test = nullptr;
   if (arguments.positional.size() > kTestAt) {
     const std::string_view name = string_argument(heap, "select", arguments.positional[kTestAt]);

@@ -26,7 +26,9 @@ class Interpreter {
  private:
   struct Depth {
     explicit Depth(Interpreter& interpreter) : depth(interpreter.depth_) {
-      if (++depth > kMaxEvaluationDepth) interpreter.heap_.fail("rendering is nested deeper than ", kMaxEvaluationDepth, " levels, at most that many are allowed");
+      if (++depth > kMaxEvaluationDepth)
+        interpreter.heap_.fail("rendering is nested deeper than ", kMaxEvaluationDepth,
+                               " levels, at most that many are allowed");
       interpreter.heap_.step();
     }
     ~Depth() { --depth; }
@@ -157,8 +159,10 @@ class Interpreter {
     const std::size_t first_named = expr.operands.size() - expr.names.size();
     for (std::size_t i = 1; i < expr.operands.size(); ++i) {
       const Value value = evaluate(*expr.operands[i]);
-      if (i < first_named) arguments.positional.push_back(value);
-      else arguments.named.emplace_back(expr.names[i - first_named], value);
+      if (i < first_named)
+        arguments.positional.push_back(value);
+      else
+        arguments.named.emplace_back(expr.names[i - first_named], value);
     }
     return arguments;
   }
@@ -239,8 +243,9 @@ class Interpreter {
     if (callable.global) return callable.global->apply(heap_, arguments);
     if (callable.macro) return call_macro(callable, arguments, caller);
     if (callable.loop) return call_loop(callable, arguments);
-    return callable.method->apply(heap_, callable.self,
-                                  bind(heap_, callable.name, callable.method->parameters, callable.method->required, arguments));
+    return callable.method->apply(
+        heap_, callable.self,
+        bind(heap_, callable.name, callable.method->parameters, callable.method->required, arguments));
   }
 
   Value call_loop(const Callable& callable, const Arguments& arguments) {
@@ -261,7 +266,8 @@ class Interpreter {
     const Depth depth(*this);
     const Stmt& macro = *callable.macro;
     if (arguments.positional.size() > macro.parameters.size())
-      heap_.fail("macro '", callable.name, "' was given ", arguments.positional.size(), " arguments, at most ", macro.parameters.size(), " were needed");
+      heap_.fail("macro '", callable.name, "' was given ", arguments.positional.size(), " arguments, at most ",
+                 macro.parameters.size(), " were needed");
     Scope* const outer = std::exchange(scope_, heap_.scope(callable.closure));
     for (std::size_t i = 0; i < arguments.positional.size(); ++i) set(macro.parameters[i], arguments.positional[i]);
     for (const auto& [name, value] : arguments.named) set_named(callable, name, value);
@@ -269,8 +275,10 @@ class Interpreter {
     const std::size_t first_default = macro.parameters.size() - macro.defaults.size();
     for (std::size_t i = arguments.positional.size(); i < macro.parameters.size(); ++i) {
       if (is_set_here(macro.parameters[i])) continue;
-      if (i >= first_default) set(macro.parameters[i], evaluate(*macro.defaults[i - first_default]));
-      else set(macro.parameters[i], Undefined{heap_.keep(cat("parameter '", macro.parameters[i], "' was not given"))});
+      if (i >= first_default)
+        set(macro.parameters[i], evaluate(*macro.defaults[i - first_default]));
+      else
+        set(macro.parameters[i], Undefined{heap_.keep(cat("parameter '", macro.parameters[i], "' was not given"))});
     }
     const Value text = capture(macro.body);
     scope_ = outer;
@@ -436,7 +444,8 @@ class Interpreter {
 
 }  // namespace
 
-std::string render_template(const Block& block, const OrderedJson& variables, std::string_view where, const Limits& limits) {
+std::string render_template(const Block& block, const OrderedJson& variables, std::string_view where,
+                            const Limits& limits) {
   return Interpreter(where, limits).render(block, variables);
 }
 

@@ -12,7 +12,9 @@ namespace kvgauge::jinja {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || static_cast<unsigned char>(c) >= 0x80; }
+bool is_name_start(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+}
 bool is_name_part(char c) { return is_name_start(c) || is_digit(c); }
 
 std::string normalize_newlines(std::string_view source) {
@@ -44,12 +46,16 @@ class Lexer {
       if (open == std::string::npos) break;
       const char type = source_[open + 1];
       std::size_t inside = open + 2;
-      const char sign = inside < source_.size() && (source_[inside] == '-' || source_[inside] == '+') ? source_[inside++] : '\0';
+      const char sign =
+          inside < source_.size() && (source_[inside] == '-' || source_[inside] == '+') ? source_[inside++] : '\0';
       emit_data(open, sign, type != '{', at_line_start);
       at_ = inside;
-      if (type == '#') skip_comment(open);
-      else if (type == '%' && skip_raw_begin()) read_raw(open);
-      else read_tag(open, type == '{');
+      if (type == '#')
+        skip_comment(open);
+      else if (type == '%' && skip_raw_begin())
+        read_raw(open);
+      else
+        read_tag(open, type == '{');
       at_line_start = source_[at_ - 1] == '\n';
     }
     emit(TokenKind::kData, at_, source_.substr(at_));
@@ -89,7 +95,8 @@ class Lexer {
     return std::string::npos;
   }
 
-  // The data before a tag: `-` takes all white space from its end; else the blanks between line start and a block tag go.
+  // The data before a tag: `-` takes all white space from its end; else the blanks between line start and a block tag
+  // go.
   void emit_data(std::size_t end, char sign, bool is_block, bool at_line_start) {
     std::string_view data = std::string_view(source_).substr(at_, end - at_);
     if (sign == '-') {
@@ -180,10 +187,14 @@ class Lexer {
         return;
       }
       const char c = source_[at_];
-      if (is_name_start(c)) read_name();
-      else if (is_digit(c)) read_number();
-      else if (c == '\'' || c == '"') read_string();
-      else read_operator();
+      if (is_name_start(c))
+        read_name();
+      else if (is_digit(c))
+        read_number();
+      else if (c == '\'' || c == '"')
+        read_string();
+      else
+        read_operator();
     }
   }
 
@@ -224,7 +235,8 @@ class Lexer {
         read_digits(digits);
       }
     }
-    if (at_ < source_.size() && is_name_part(source_[at_])) fail(begin, "found letters after a number, a decimal number was needed");
+    if (at_ < source_.size() && is_name_part(source_[at_]))
+      fail(begin, "found letters after a number, a decimal number was needed");
     if (!is_float && digits.size() > 1 && digits[0] == '0' && digits.find_first_not_of('0') != std::string::npos)
       fail(begin, "found a number with a leading 0, a decimal number was needed");
     emit(is_float ? TokenKind::kFloat : TokenKind::kInteger, begin, digits);
@@ -238,8 +250,10 @@ class Lexer {
       if (at_ >= source_.size()) fail(begin, cat("found a string without an end, ", quote, " was needed"));
       const char c = source_[at_++];
       if (c == quote) break;
-      if (c != '\\') out += c;
-      else read_escape(out);
+      if (c != '\\')
+        out += c;
+      else
+        read_escape(out);
     }
     emit(TokenKind::kString, begin, std::move(out));
   }
@@ -248,11 +262,15 @@ class Lexer {
     std::uint32_t value = 0;
     for (int i = 0; i < digits; ++i, ++at_) {
       const char c = at_ < source_.size() ? source_[at_] : '\0';
-      const int digit = is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int digit = is_digit(c)            ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
       if (digit < 0) fail(begin, cat("found a cut off escape, ", digits, " hexadecimal digits were needed"));
       value = value * 16 + static_cast<std::uint32_t>(digit);
     }
-    if (value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF)) fail(begin, "found an escape that is no character, a Unicode scalar value was needed");
+    if (value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
+      fail(begin, "found an escape that is no character, a Unicode scalar value was needed");
     return value;
   }
 
@@ -270,7 +288,9 @@ class Lexer {
       case 'b': out += '\b'; return;
       case 'f': out += '\f'; return;
       case 'v': out += '\v'; return;
-      case '\\': case '\'': case '"': out += c; return;
+      case '\\':
+      case '\'':
+      case '"': out += c; return;
       case 'x': append_code_point(out, read_hex(begin, 2)); return;
       case 'u': append_code_point(out, read_hex(begin, 4)); return;
       case 'U': append_code_point(out, read_hex(begin, 8)); return;
@@ -289,8 +309,9 @@ class Lexer {
   }
 
   void read_operator() {
-    static constexpr std::array<std::string_view, 26> kOperators = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "*", "/", "%", "~", "[",
-                                                                    "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
+    static constexpr std::array<std::string_view, 26> kOperators = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "*",
+                                                                    "/",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
+                                                                    ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
     for (const std::string_view op : kOperators) {
       if (!starts_with(op)) continue;
       if (op == "(" || op == "[" || op == "{") {
@@ -322,9 +343,11 @@ class Lexer {
 
 std::vector<Token> tokenize_template(std::string_view source, std::string_view where, const Limits& limits) {
   if (source.size() > limits.source_bytes)
-    throw FormatError(cat(where, ":1:1: the template has ", source.size(), " bytes, at most ", limits.source_bytes, " were needed"));
+    throw FormatError(
+        cat(where, ":1:1: the template has ", source.size(), " bytes, at most ", limits.source_bytes, " were needed"));
   if (const auto bad = find_invalid_utf8(source))
-    throw FormatError(cat(where, ":", 1 + std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(*bad), '\n'),
+    throw FormatError(cat(where, ":",
+                          1 + std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(*bad), '\n'),
                           ":1: the template is not valid UTF-8 at byte ", *bad, ", UTF-8 was needed"));
   return Lexer(source, where).run();
 }

@@ -7,7 +7,19 @@
 
 namespace kvgauge::jinja {
 
-enum class TokenKind { kData, kOutputBegin, kOutputEnd, kBlockBegin, kBlockEnd, kName, kInteger, kFloat, kString, kOperator, kEnd };
+enum class TokenKind {
+  kData,
+  kOutputBegin,
+  kOutputEnd,
+  kBlockBegin,
+  kBlockEnd,
+  kName,
+  kInteger,
+  kFloat,
+  kString,
+  kOperator,
+  kEnd
+};
 
 struct Token {
   TokenKind kind = TokenKind::kEnd;

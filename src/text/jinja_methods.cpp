@@ -11,11 +11,19 @@ std::string_view text_of(const Value& self) { return *self.get<std::string_view>
 bool is_given(const std::optional<Value>& slot) { return slot && !slot->is<None>(); }
 
 // std::string_view::find compares up to the whole part at every place.
-void charge_search(Heap& heap, std::string_view text, std::string_view part) { heap.step(text.size() / 16 + text.size() / 64 * (part.size() / 64)); }
+void charge_search(Heap& heap, std::string_view text, std::string_view part) {
+  heap.step(text.size() / 16 + text.size() / 64 * (part.size() / 64));
+}
 
-Value strip_both(Heap& heap, const Value& self, const Slots& slots) { return strip(heap, text_of(self), slots[0], true, true); }
-Value strip_start(Heap& heap, const Value& self, const Slots& slots) { return strip(heap, text_of(self), slots[0], true, false); }
-Value strip_end(Heap& heap, const Value& self, const Slots& slots) { return strip(heap, text_of(self), slots[0], false, true); }
+Value strip_both(Heap& heap, const Value& self, const Slots& slots) {
+  return strip(heap, text_of(self), slots[0], true, true);
+}
+Value strip_start(Heap& heap, const Value& self, const Slots& slots) {
+  return strip(heap, text_of(self), slots[0], true, false);
+}
+Value strip_end(Heap& heap, const Value& self, const Slots& slots) {
+  return strip(heap, text_of(self), slots[0], false, true);
+}
 
 template <Case kTo>
 Value with_case(Heap& heap, const Value& self, const Slots&) {
@@ -34,20 +42,24 @@ struct Window {
   std::size_t offset;
   std::string_view text;
 };
-std::optional<Window> window(Heap& heap, const Value& self, const std::optional<Value>& start, const std::optional<Value>& end) {
+std::optional<Window> window(Heap& heap, const Value& self, const std::optional<Value>& start,
+                             const std::optional<Value>& end) {
   const std::string_view text = text_of(self);
   if (!is_given(start) && !is_given(end)) return Window{0, text};
   heap.step(text.size() / 4);
   const auto parts = split_code_points(text);
   const auto size = static_cast<std::int64_t>(parts.size());
-  const auto clamp = [&](std::int64_t at) { return std::clamp<std::int64_t>(at < 0 ? (at < -size ? 0 : at + size) : at, 0, size); };
+  const auto clamp = [&](std::int64_t at) {
+    return std::clamp<std::int64_t>(at < 0 ? (at < -size ? 0 : at + size) : at, 0, size);
+  };
   const std::int64_t raw_start = is_given(start) ? int_argument(heap, "the start", start, 0) : 0;
   if (raw_start > size) return std::nullopt;
   const std::int64_t from = clamp(raw_start);
   const std::int64_t to = is_given(end) ? clamp(int_argument(heap, "the end", end, size)) : size;
   if (from > to) return std::nullopt;
   const auto byte = [&](std::int64_t at) {
-    return at == size ? text.size() : static_cast<std::size_t>(parts[static_cast<std::size_t>(at)].data() - text.data());
+    return at == size ? text.size()
+                      : static_cast<std::size_t>(parts[static_cast<std::size_t>(at)].data() - text.data());
   };
   return Window{byte(from), text.substr(byte(from), byte(to) - byte(from))};
 }
@@ -59,7 +71,8 @@ Value has_affix(Heap& heap, const Value& self, const Slots& slots) {
     const std::string_view text = string_argument(heap, kStart ? "startswith" : "endswith", affix);
     if (!part || text.size() > part->text.size()) return false;
     heap.step(text.size() / 64);
-    return kStart ? part->text.substr(0, text.size()) == text : part->text.substr(part->text.size() - text.size()) == text;
+    return kStart ? part->text.substr(0, text.size()) == text
+                  : part->text.substr(part->text.size() - text.size()) == text;
   };
   if (const auto* const tuple = slots[0]->get<Sequence*>(); tuple && (*tuple)->flavor == Sequence::Flavor::kTuple) {
     for (const Value& affix : (*tuple)->items)
@@ -75,7 +88,8 @@ Value find_text(Heap& heap, const Value& self, const Slots& slots) {
   charge_search(heap, text_of(self), part);
   if (const auto in = window(heap, self, slots[1], slots[2])) {
     const std::size_t at = kLast ? in->text.rfind(part) : in->text.find(part);
-    if (at != std::string_view::npos) return static_cast<std::int64_t>(code_points(text_of(self).substr(0, in->offset + at)));
+    if (at != std::string_view::npos)
+      return static_cast<std::int64_t>(code_points(text_of(self).substr(0, in->offset + at)));
   }
   if (kMustExist) heap.fail("index found no such part, one that is there was needed");
   return std::int64_t{-1};
@@ -88,12 +102,14 @@ Value count_text(Heap& heap, const Value& self, const Slots& slots) {
   charge_search(heap, in->text, part);
   if (part.empty()) return static_cast<std::int64_t>(code_points(in->text)) + 1;
   std::int64_t count = 0;
-  for (std::size_t at = in->text.find(part); at != std::string_view::npos; at = in->text.find(part, at + part.size())) ++count;
+  for (std::size_t at = in->text.find(part); at != std::string_view::npos; at = in->text.find(part, at + part.size()))
+    ++count;
   return count;
 }
 
 Value replace_text(Heap& heap, const Value& self, const Slots& slots) {
-  return heap.keep(replace_all(heap, text_of(self), string_argument(heap, "replace", *slots[0]), string_argument(heap, "replace", *slots[1]),
+  return heap.keep(replace_all(heap, text_of(self), string_argument(heap, "replace", *slots[0]),
+                               string_argument(heap, "replace", *slots[1]),
                                int_argument(heap, "replace", slots[2], -1)));
 }
 
@@ -187,9 +203,12 @@ Value partition_text(Heap& heap, const Value& self, const Slots& slots) {
   const std::size_t at = kLast ? text.rfind(separator) : text.find(separator);
   const std::string_view none;
   std::vector<Value> parts;
-  if (at != std::string_view::npos) parts = {text.substr(0, at), separator, text.substr(at + separator.size())};
-  else if (kLast) parts = {none, none, text};
-  else parts = {text, none, none};
+  if (at != std::string_view::npos)
+    parts = {text.substr(0, at), separator, text.substr(at + separator.size())};
+  else if (kLast)
+    parts = {none, none, text};
+  else
+    parts = {text, none, none};
   return heap.list(std::move(parts), Sequence::Flavor::kTuple);
 }
 
@@ -209,19 +228,36 @@ Value remove_suffix(Heap& heap, const Value& self, const Slots& slots) {
 }
 
 constexpr Method kStringMethods[] = {
-    {"strip", "chars", 0, strip_both}, {"lstrip", "chars", 0, strip_start}, {"rstrip", "chars", 0, strip_end},
-    {"upper", "", 0, with_case<Case::kUpper>}, {"lower", "", 0, with_case<Case::kLower>}, {"title", "", 0, with_case<Case::kTitle>},
-    {"capitalize", "", 0, with_case<Case::kCapitalized>}, {"swapcase", "", 0, with_case<Case::kSwapped>},
-    {"startswith", "prefix,start,end", 1, has_affix<true>}, {"endswith", "suffix,start,end", 1, has_affix<false>},
-    {"find", "sub,start,end", 1, find_text<false, false>}, {"rfind", "sub,start,end", 1, find_text<true, false>},
-    {"index", "sub,start,end", 1, find_text<false, true>}, {"rindex", "sub,start,end", 1, find_text<true, true>},
-    {"count", "sub,start,end", 1, count_text}, {"replace", "old,new,count", 2, replace_text},
-    {"split", "sep,maxsplit", 0, split_text<false>}, {"rsplit", "sep,maxsplit", 0, split_text<true>},
-    {"splitlines", "keepends", 0, split_lines}, {"partition", "sep", 1, partition_text<false>}, {"rpartition", "sep", 1, partition_text<true>},
-    {"join", "iterable", 1, join_items}, {"removeprefix", "prefix", 1, remove_prefix}, {"removesuffix", "suffix", 1, remove_suffix},
-    {"isalpha", "", 0, is_all_of<CharClass::kAlpha>}, {"isdigit", "", 0, is_all_of<CharClass::kDigit>},
-    {"isalnum", "", 0, is_all_of<CharClass::kAlnum>}, {"isspace", "", 0, is_all_of<CharClass::kSpace>},
-    {"isupper", "", 0, is_all_of<CharClass::kUpper>}, {"islower", "", 0, is_all_of<CharClass::kLower>},
+    {"strip", "chars", 0, strip_both},
+    {"lstrip", "chars", 0, strip_start},
+    {"rstrip", "chars", 0, strip_end},
+    {"upper", "", 0, with_case<Case::kUpper>},
+    {"lower", "", 0, with_case<Case::kLower>},
+    {"title", "", 0, with_case<Case::kTitle>},
+    {"capitalize", "", 0, with_case<Case::kCapitalized>},
+    {"swapcase", "", 0, with_case<Case::kSwapped>},
+    {"startswith", "prefix,start,end", 1, has_affix<true>},
+    {"endswith", "suffix,start,end", 1, has_affix<false>},
+    {"find", "sub,start,end", 1, find_text<false, false>},
+    {"rfind", "sub,start,end", 1, find_text<true, false>},
+    {"index", "sub,start,end", 1, find_text<false, true>},
+    {"rindex", "sub,start,end", 1, find_text<true, true>},
+    {"count", "sub,start,end", 1, count_text},
+    {"replace", "old,new,count", 2, replace_text},
+    {"split", "sep,maxsplit", 0, split_text<false>},
+    {"rsplit", "sep,maxsplit", 0, split_text<true>},
+    {"splitlines", "keepends", 0, split_lines},
+    {"partition", "sep", 1, partition_text<false>},
+    {"rpartition", "sep", 1, partition_text<true>},
+    {"join", "iterable", 1, join_items},
+    {"removeprefix", "prefix", 1, remove_prefix},
+    {"removesuffix", "suffix", 1, remove_suffix},
+    {"isalpha", "", 0, is_all_of<CharClass::kAlpha>},
+    {"isdigit", "", 0, is_all_of<CharClass::kDigit>},
+    {"isalnum", "", 0, is_all_of<CharClass::kAlnum>},
+    {"isspace", "", 0, is_all_of<CharClass::kSpace>},
+    {"isupper", "", 0, is_all_of<CharClass::kUpper>},
+    {"islower", "", 0, is_all_of<CharClass::kLower>},
 };
 
 Value dict_get(Heap& heap, const Value& self, const Slots& slots) {
@@ -235,9 +271,12 @@ Value dict_view(Heap& heap, const Value& self, const Slots&) {
   std::vector<Value> items;
   heap.charge(entries.size() * sizeof(Value));
   for (const auto& entry : entries) {
-    if (kFlavor == Sequence::Flavor::kKeys) items.push_back(entry.first);
-    else if (kFlavor == Sequence::Flavor::kValues) items.push_back(entry.second);
-    else items.push_back(heap.list({entry.first, entry.second}, Sequence::Flavor::kTuple));
+    if (kFlavor == Sequence::Flavor::kKeys)
+      items.push_back(entry.first);
+    else if (kFlavor == Sequence::Flavor::kValues)
+      items.push_back(entry.second);
+    else
+      items.push_back(heap.list({entry.first, entry.second}, Sequence::Flavor::kTuple));
   }
   return heap.list(std::move(items), kFlavor);
 }
@@ -265,9 +304,11 @@ Value list_count(Heap& heap, const Value& self, const Slots& slots) {
   return count;
 }
 
-constexpr Method kListMethods[] = {{"index", "value", 1, list_index}, {"count", "value", 1, list_count}, {"copy", "", 0, same}};
+constexpr Method kListMethods[] = {
+    {"index", "value", 1, list_index}, {"count", "value", 1, list_count}, {"copy", "", 0, same}};
 
-constexpr std::string_view kListMutators[] = {"append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"};
+constexpr std::string_view kListMutators[] = {"append", "clear",  "extend",  "insert",
+                                              "pop",    "remove", "reverse", "sort"};
 constexpr std::string_view kDictMutators[] = {"clear", "pop", "popitem", "setdefault", "update"};
 
 bool is_list(const Value& value) {
@@ -296,8 +337,8 @@ const Method* find_method(const Value& self, std::string_view name) {
 }
 
 bool is_method_name(std::string_view name) {
-  return find_in(kStringMethods, name) || find_in(kDictMethods, name) || find_in(kListMethods, name) || has(kListMutators, name) ||
-         has(kDictMutators, name) || name == "cycle" || name == "changed";
+  return find_in(kStringMethods, name) || find_in(kDictMethods, name) || find_in(kListMethods, name) ||
+         has(kListMutators, name) || has(kDictMutators, name) || name == "cycle" || name == "changed";
 }
 
 bool is_mutating_method(const Value& self, std::string_view name) {
@@ -315,12 +356,14 @@ Value strip(Heap& heap, std::string_view text, const std::optional<Value>& chars
   return text;
 }
 
-std::string replace_all(Heap& heap, std::string_view text, std::string_view from, std::string_view to, std::int64_t count) {
+std::string replace_all(Heap& heap, std::string_view text, std::string_view from, std::string_view to,
+                        std::int64_t count) {
   std::string out;
   std::size_t at = 0;
   const auto check = [&] {
     heap.step(to.size() / 64 + 1);
-    if (out.size() > heap.limits().heap_bytes) heap.fail("replace makes more than ", heap.limits().heap_bytes, " bytes, fewer were needed");
+    if (out.size() > heap.limits().heap_bytes)
+      heap.fail("replace makes more than ", heap.limits().heap_bytes, " bytes, fewer were needed");
   };
   charge_search(heap, text, from);
   for (std::int64_t done = 0; count < 0 || done < count; ++done) {
@@ -350,7 +393,8 @@ std::string join_strings(Heap& heap, std::string_view separator, const std::vect
     if (i > 0) out += separator;
     out += string_argument(heap, "join", items[i]);
     heap.step(out.size() / (1 << 20) + 1);
-    if (out.size() > heap.limits().heap_bytes) heap.fail("join makes more than ", heap.limits().heap_bytes, " bytes, fewer were needed");
+    if (out.size() > heap.limits().heap_bytes)
+      heap.fail("join makes more than ", heap.limits().heap_bytes, " bytes, fewer were needed");
   }
   return out;
 }

@@ -21,7 +21,8 @@ class Parser {
 
   Block run() {
     Block block = parse_block({});
-    if (current().kind != TokenKind::kEnd) fail(current(), cat("found ", describe(current()), ", the end of the template was needed"));
+    if (current().kind != TokenKind::kEnd)
+      fail(current(), cat("found ", describe(current()), ", the end of the template was needed"));
     return block;
   }
 
@@ -30,7 +31,8 @@ class Parser {
   struct Nesting {
     explicit Nesting(Parser& parser) : parser(parser) {
       if (++parser.nesting_ > kMaxSyntaxDepth)
-        parser.fail(parser.current(), cat("found nesting deeper than ", kMaxSyntaxDepth, " levels, at most that many were needed"));
+        parser.fail(parser.current(),
+                    cat("found nesting deeper than ", kMaxSyntaxDepth, " levels, at most that many were needed"));
     }
     ~Nesting() { --parser.nesting_; }
     Nesting(const Nesting&) = delete;
@@ -54,8 +56,12 @@ class Parser {
   }
   [[noreturn]] void fail(const Token& at, std::string_view message) const { fail_at(at.position, message); }
 
-  static bool is_name(const Token& token, std::string_view text) { return token.kind == TokenKind::kName && token.text == text; }
-  static bool is_operator(const Token& token, std::string_view text) { return token.kind == TokenKind::kOperator && token.text == text; }
+  static bool is_name(const Token& token, std::string_view text) {
+    return token.kind == TokenKind::kName && token.text == text;
+  }
+  static bool is_operator(const Token& token, std::string_view text) {
+    return token.kind == TokenKind::kOperator && token.text == text;
+  }
   bool at_name(std::string_view text) const { return is_name(current(), text); }
   bool at_operator(std::string_view text) const { return is_operator(current(), text); }
   bool skip_name(std::string_view text) { return at_name(text) && (take(), true); }
@@ -72,7 +78,8 @@ class Parser {
     return take().text;
   }
   void expect_block_end() {
-    if (current().kind != TokenKind::kBlockEnd) fail(current(), cat("found ", describe(current()), ", '%}' was needed"));
+    if (current().kind != TokenKind::kBlockEnd)
+      fail(current(), cat("found ", describe(current()), ", '%}' was needed"));
     take();
   }
 
@@ -85,7 +92,8 @@ class Parser {
   void add(Expr& parent, ExprPtr operand) const {
     if (operand) parent.depth = std::max(parent.depth, operand->depth + 1);
     if (parent.depth > kMaxSyntaxDepth)
-      fail_at(parent.position, cat("found an expression nested deeper than ", kMaxSyntaxDepth, " levels, at most that many were needed"));
+      fail_at(parent.position, cat("found an expression nested deeper than ", kMaxSyntaxDepth,
+                                   " levels, at most that many were needed"));
     parent.operands.push_back(std::move(operand));
   }
   ExprPtr make(ExprKind kind, Position position, ExprPtr a, ExprPtr b) const {
@@ -144,7 +152,7 @@ class Parser {
 
   std::optional<Comparison> take_comparison() {
     static constexpr std::pair<std::string_view, Comparison> kOperators[] = {
-        {"==", Comparison::kEqual}, {"!=", Comparison::kNotEqual},      {"<", Comparison::kLess},
+        {"==", Comparison::kEqual},  {"!=", Comparison::kNotEqual},  {"<", Comparison::kLess},
         {">", Comparison::kGreater}, {"<=", Comparison::kLessEqual}, {">=", Comparison::kGreaterEqual}};
     for (const auto& op : kOperators)
       if (skip_operator(op.first)) return op.second;
@@ -193,10 +201,8 @@ class Parser {
   }
 
   ExprPtr parse_product() {
-    static constexpr std::pair<std::string_view, ExprKind> kOperators[] = {{"*", ExprKind::kMultiply},
-                                                                           {"/", ExprKind::kDivide},
-                                                                           {"//", ExprKind::kFloorDivide},
-                                                                           {"%", ExprKind::kModulo}};
+    static constexpr std::pair<std::string_view, ExprKind> kOperators[] = {
+        {"*", ExprKind::kMultiply}, {"/", ExprKind::kDivide}, {"//", ExprKind::kFloorDivide}, {"%", ExprKind::kModulo}};
     ExprPtr left = parse_power();
     for (bool found = true; found;) {
       found = false;
@@ -282,10 +288,14 @@ class Parser {
     const char* const end = begin + token.text.size();
     std::int64_t integer = 0;
     double number = 0;
-    const auto result = token.kind == TokenKind::kFloat ? std::from_chars(begin, end, number) : std::from_chars(begin, end, integer);
-    if (result.ec != std::errc() || result.ptr != end) fail(token, cat("found the number ", token.text, ", one of at most 64 bits was needed"));
-    if (token.kind == TokenKind::kFloat) expr->constant = number;
-    else expr->constant = integer;
+    const auto result =
+        token.kind == TokenKind::kFloat ? std::from_chars(begin, end, number) : std::from_chars(begin, end, integer);
+    if (result.ec != std::errc() || result.ptr != end)
+      fail(token, cat("found the number ", token.text, ", one of at most 64 bits was needed"));
+    if (token.kind == TokenKind::kFloat)
+      expr->constant = number;
+    else
+      expr->constant = integer;
     return expr;
   }
 
@@ -340,10 +350,14 @@ class Parser {
 
   ExprPtr parse_postfix(ExprPtr expr) {
     while (true) {
-      if (at_operator(".")) expr = parse_dot(std::move(expr));
-      else if (at_operator("[")) expr = parse_subscript(std::move(expr));
-      else if (at_operator("(")) expr = parse_call(std::move(expr));
-      else return expr;
+      if (at_operator("."))
+        expr = parse_dot(std::move(expr));
+      else if (at_operator("["))
+        expr = parse_subscript(std::move(expr));
+      else if (at_operator("("))
+        expr = parse_call(std::move(expr));
+      else
+        return expr;
     }
   }
 
@@ -384,7 +398,8 @@ class Parser {
         expect_operator(",");
         if (at_operator(")")) break;
       }
-      if (at_operator("*") || at_operator("**")) fail(current(), cat("found '", current().text, "' arguments, which are not supported; plain ones were needed"));
+      if (at_operator("*") || at_operator("**"))
+        fail(current(), cat("found '", current().text, "' arguments, which are not supported; plain ones were needed"));
       if (current().kind == TokenKind::kName && is_operator(peek(), "=")) {
         call.names.push_back(take().text);
         take();
@@ -398,7 +413,8 @@ class Parser {
 
   ExprPtr parse_call(ExprPtr callee) {
     if (callee->kind == ExprKind::kAttribute && !is_method_name(callee->text))
-      fail_at(callee->position, cat("found the method '", callee->text, "', which is not supported; pass a template without it"));
+      fail_at(callee->position,
+              cat("found the method '", callee->text, "', which is not supported; pass a template without it"));
     ExprPtr expr = make(ExprKind::kCall, current().position);
     add(*expr, std::move(callee));
     parse_arguments(*expr);
@@ -407,10 +423,14 @@ class Parser {
 
   ExprPtr parse_filters(ExprPtr expr) {
     while (true) {
-      if (at_operator("|")) expr = parse_filter(std::move(expr));
-      else if (at_name("is")) expr = parse_test(std::move(expr));
-      else if (at_operator("(")) expr = parse_call(std::move(expr));
-      else return expr;
+      if (at_operator("|"))
+        expr = parse_filter(std::move(expr));
+      else if (at_name("is"))
+        expr = parse_test(std::move(expr));
+      else if (at_operator("("))
+        expr = parse_call(std::move(expr));
+      else
+        return expr;
     }
   }
 
@@ -420,14 +440,17 @@ class Parser {
     ExprPtr expr = make(ExprKind::kFilter, current().position);
     expr->text = expect_identifier();
     expr->filter = find_filter(expr->text);
-    if (!expr->filter) fail_at(expr->position, cat("found the filter '", expr->text, "', which is not supported; pass a template without it"));
+    if (!expr->filter)
+      fail_at(expr->position,
+              cat("found the filter '", expr->text, "', which is not supported; pass a template without it"));
     add(*expr, std::move(subject));
     if (at_operator("(")) parse_arguments(*expr);
     check_inner_name(*expr);
     return expr;
   }
 
-  // map('upper'), select('odd'), selectattr('role', 'equalto', ...) name a filter or test: refused at load like the others.
+  // map('upper'), select('odd'), selectattr('role', 'equalto', ...) name a filter or test: refused at load like the
+  // others.
   void check_inner_name(const Expr& expr) const {
     const bool is_attribute_form = expr.text == "selectattr" || expr.text == "rejectattr";
     const bool is_map = expr.text == "map";
@@ -438,7 +461,8 @@ class Parser {
     const auto* const text = name.constant.get<std::string_view>();
     if (name.kind != ExprKind::kConstant || !text) return;
     if (is_map ? find_filter(*text) == nullptr : find_test(*text) == nullptr)
-      fail_at(name.position, cat("found the ", is_map ? "filter '" : "test '", *text, "', which is not supported; pass a template without it"));
+      fail_at(name.position, cat("found the ", is_map ? "filter '" : "test '", *text,
+                                 "', which is not supported; pass a template without it"));
   }
 
   ExprPtr parse_test(ExprPtr subject) {
@@ -448,11 +472,14 @@ class Parser {
     expr->is_negated = is_negated;
     expr->text = expect_identifier();
     expr->test = find_test(expr->text);
-    if (!expr->test) fail_at(expr->position, cat("found the test '", expr->text, "', which is not supported; pass a template without it"));
+    if (!expr->test)
+      fail_at(expr->position,
+              cat("found the test '", expr->text, "', which is not supported; pass a template without it"));
     add(*expr, std::move(subject));
     const Token& token = current();
-    const bool is_value = token.kind == TokenKind::kName || token.kind == TokenKind::kString || token.kind == TokenKind::kInteger ||
-                          token.kind == TokenKind::kFloat || at_operator("[") || at_operator("{");
+    const bool is_value = token.kind == TokenKind::kName || token.kind == TokenKind::kString ||
+                          token.kind == TokenKind::kInteger || token.kind == TokenKind::kFloat || at_operator("[") ||
+                          at_operator("{");
     if (at_operator("(")) {
       parse_arguments(*expr);
     } else if (is_value && !at_name("else") && !at_name("or") && !at_name("and")) {
@@ -497,7 +524,8 @@ class Parser {
       auto stmt = start(StmtKind::kOutput, token.position);
       if (current().kind == TokenKind::kOutputEnd) fail(current(), "found '}}', an expression was needed");
       stmt->value = parse_tuple(true);
-      if (current().kind != TokenKind::kOutputEnd) fail(current(), cat("found ", describe(current()), ", '}}' was needed"));
+      if (current().kind != TokenKind::kOutputEnd)
+        fail(current(), cat("found ", describe(current()), ", '}}' was needed"));
       take();
       return stmt;
     }
@@ -522,7 +550,8 @@ class Parser {
       expect_block_end();
       return start(tag.text == "break" ? StmtKind::kBreak : StmtKind::kContinue, position);
     }
-    fail(tag, cat("found the block '", tag.text, "', which ", is_closing(tag.text) ? "closes nothing here" : "is not supported; pass a template without it"));
+    fail(tag, cat("found the block '", tag.text, "', which ",
+                  is_closing(tag.text) ? "closes nothing here" : "is not supported; pass a template without it"));
   }
 
   static bool is_closing(std::string_view name) {
@@ -532,7 +561,8 @@ class Parser {
   // The tag that ended parse_block: its name must be one of `ends` (named for the message by `open`).
   const Token& take_end(std::string_view open, Position opened, std::string_view needed) {
     if (current().kind == TokenKind::kEnd)
-      fail(current(), cat("found the end of the template in '", open, "' of line ", opened.line, ", '", needed, "' was needed"));
+      fail(current(),
+           cat("found the end of the template in '", open, "' of line ", opened.line, ", '", needed, "' was needed"));
     take();
     return take();
   }
@@ -565,7 +595,8 @@ class Parser {
     ExprPtr expr = make(ExprKind::kName, token.position);
     expr->text = expect_identifier();
     for (const std::string_view reserved : {"true", "false", "none", "True", "False", "None"})
-      if (expr->text == reserved) fail(token, cat("found ", describe(token), " as a variable, another name was needed"));
+      if (expr->text == reserved)
+        fail(token, cat("found ", describe(token), " as a variable, another name was needed"));
     return expr;
   }
 
@@ -583,7 +614,8 @@ class Parser {
     if (!at_operator(",")) return first;
     ExprPtr expr = make(ExprKind::kTuple, position);
     add(*expr, std::move(first));
-    while (skip_operator(",") && (current().kind == TokenKind::kName || at_operator("(")) && !at_name("in")) add(*expr, parse_target_part());
+    while (skip_operator(",") && (current().kind == TokenKind::kName || at_operator("(")) && !at_name("in"))
+      add(*expr, parse_target_part());
     return expr;
   }
 
@@ -593,7 +625,8 @@ class Parser {
     expect_name("in");
     stmt->value = parse_tuple(false);
     if (skip_name("if")) stmt->condition = parse_expression();
-    if (at_name("recursive")) fail(current(), "found a recursive loop, which is not supported; pass a template without it");
+    if (at_name("recursive"))
+      fail(current(), "found a recursive loop, which is not supported; pass a template without it");
     expect_block_end();
     ++loops_;
     stmt->body = parse_block({"else", "endfor"});
@@ -609,7 +642,8 @@ class Parser {
     if (current().kind == TokenKind::kName && is_operator(peek(), ".")) {
       ExprPtr object = parse_target_name();
       stmt->target = parse_dot(std::move(object));
-      if (stmt->target->kind != ExprKind::kAttribute) fail_at(position, "found a number as an attribute, a name was needed");
+      if (stmt->target->kind != ExprKind::kAttribute)
+        fail_at(position, "found a number as an attribute, a name was needed");
     } else {
       stmt->target = parse_target();
     }
@@ -673,8 +707,10 @@ class Parser {
       if (!stmt.parameters.empty()) expect_operator(",");
       const Token& name = current();
       stmt.parameters.push_back(parse_target_name()->text);
-      if (skip_operator("=")) stmt.defaults.push_back(parse_expression());
-      else if (!stmt.defaults.empty()) fail(name, "found a parameter without a default after one with it, a default was needed");
+      if (skip_operator("="))
+        stmt.defaults.push_back(parse_expression());
+      else if (!stmt.defaults.empty())
+        fail(name, "found a parameter without a default after one with it, a default was needed");
     }
     expect_operator(")");
   }

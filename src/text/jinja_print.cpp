@@ -9,13 +9,15 @@ namespace kvgauge::jinja {
 namespace {
 
 void check_depth(Heap& heap, int depth) {
-  if (depth > kMaxValueDepth) heap.fail("a value is nested deeper than ", kMaxValueDepth, " levels, at most that many are allowed");
+  if (depth > kMaxValueDepth)
+    heap.fail("a value is nested deeper than ", kMaxValueDepth, " levels, at most that many are allowed");
 }
 
 // One list may hold another a thousand times: what is printed is bounded by what it becomes, not by what it holds.
 void check_size(Heap& heap, const std::string& out) {
   heap.step();
-  if (out.size() > heap.limits().output_bytes) heap.fail("a value prints as more than ", heap.limits().output_bytes, " bytes, at most that many are allowed");
+  if (out.size() > heap.limits().output_bytes)
+    heap.fail("a value prints as more than ", heap.limits().output_bytes, " bytes, at most that many are allowed");
 }
 
 void append_items(Heap& heap, std::string& out, const std::vector<Value>& items, int depth) {
@@ -27,15 +29,13 @@ void append_items(Heap& heap, std::string& out, const std::vector<Value>& items,
 
 void append_sequence(Heap& heap, std::string& out, const Sequence& sequence, int depth) {
   switch (sequence.flavor) {
-    case Sequence::Flavor::kIterator:
-      heap.fail("found a generator to print, a list was needed; add |list");
+    case Sequence::Flavor::kIterator: heap.fail("found a generator to print, a list was needed; add |list");
     case Sequence::Flavor::kTuple:
       out += '(';
       append_items(heap, out, sequence.items, depth);
       out += sequence.items.size() == 1 ? ",)" : ")";
       return;
-    case Sequence::Flavor::kRange:
-      heap.fail("found a range to print, a list was needed; add |list");
+    case Sequence::Flavor::kRange: heap.fail("found a range to print, a list was needed; add |list");
     case Sequence::Flavor::kList:
       out += '[';
       append_items(heap, out, sequence.items, depth);
@@ -50,13 +50,19 @@ void append_sequence(Heap& heap, std::string& out, const Sequence& sequence, int
 }
 
 void append_scalar(std::string& out, const Value& value, bool as_json) {
-  if (value.is<None>()) out += as_json ? "null" : "None";
-  else if (const auto* const b = value.get<bool>()) out += as_json ? (*b ? "true" : "false") : (*b ? "True" : "False");
-  else if (const auto* const i = value.get<std::int64_t>()) out += std::to_string(*i);
+  if (value.is<None>())
+    out += as_json ? "null" : "None";
+  else if (const auto* const b = value.get<bool>())
+    out += as_json ? (*b ? "true" : "false") : (*b ? "True" : "False");
+  else if (const auto* const i = value.get<std::int64_t>())
+    out += std::to_string(*i);
   else if (const auto* const d = value.get<double>()) {
-    if (as_json && std::isnan(*d)) out += "NaN";
-    else if (as_json && std::isinf(*d)) out += *d < 0 ? "-Infinity" : "Infinity";
-    else out += float_repr(*d);
+    if (as_json && std::isnan(*d))
+      out += "NaN";
+    else if (as_json && std::isinf(*d))
+      out += *d < 0 ? "-Infinity" : "Infinity";
+    else
+      out += float_repr(*d);
   }
 }
 
@@ -81,7 +87,8 @@ void append_json_dict(Heap& heap, std::string& out, const Dict& dict, const Json
   std::vector<const std::pair<Value, Value>*> entries;
   for (const auto& entry : dict.entries) entries.push_back(&entry);
   if (style.sort_keys)
-    std::stable_sort(entries.begin(), entries.end(), [&](const auto* a, const auto* b) { return compare(heap, a->first, b->first) < 0; });
+    std::stable_sort(entries.begin(), entries.end(),
+                     [&](const auto* a, const auto* b) { return compare(heap, a->first, b->first) < 0; });
   out += '{';
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (i > 0) out += style.item_separator;

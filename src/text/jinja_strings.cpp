@@ -30,19 +30,29 @@ bool is_cased(std::uint32_t c) {
   return kind == UTF8PROC_CATEGORY_LU || kind == UTF8PROC_CATEGORY_LL || kind == UTF8PROC_CATEGORY_LT;
 }
 
-std::uint32_t upper(std::uint32_t c) { return static_cast<std::uint32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))); }
-std::uint32_t lower(std::uint32_t c) { return static_cast<std::uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))); }
-std::uint32_t title(std::uint32_t c) { return static_cast<std::uint32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))); }
+std::uint32_t upper(std::uint32_t c) {
+  return static_cast<std::uint32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
+}
+std::uint32_t lower(std::uint32_t c) {
+  return static_cast<std::uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+std::uint32_t title(std::uint32_t c) {
+  return static_cast<std::uint32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c)));
+}
 
 // str.isprintable: everything but separators other than the space, and the "other" categories.
 bool is_printable(std::uint32_t c) {
   if (c == ' ') return true;
   switch (category(c)) {
-    case UTF8PROC_CATEGORY_CN: case UTF8PROC_CATEGORY_CC: case UTF8PROC_CATEGORY_CF: case UTF8PROC_CATEGORY_CS:
-    case UTF8PROC_CATEGORY_CO: case UTF8PROC_CATEGORY_ZS: case UTF8PROC_CATEGORY_ZL: case UTF8PROC_CATEGORY_ZP:
-      return false;
-    default:
-      return true;
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_ZS:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP: return false;
+    default: return true;
   }
 }
 
@@ -57,7 +67,8 @@ bool has_class(std::uint32_t c, CharClass what) {
   switch (what) {
     case CharClass::kAlpha: return alpha;
     case CharClass::kDigit: return kind == UTF8PROC_CATEGORY_ND;
-    case CharClass::kAlnum: return alpha || kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL || kind == UTF8PROC_CATEGORY_NO;
+    case CharClass::kAlnum:
+      return alpha || kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL || kind == UTF8PROC_CATEGORY_NO;
     case CharClass::kSpace: return is_space(c);
     case CharClass::kUpper: return kind == UTF8PROC_CATEGORY_LU;
     case CharClass::kLower: return kind == UTF8PROC_CATEGORY_LL;
@@ -111,8 +122,8 @@ std::vector<std::string_view> split_code_points(std::string_view text) {
 }
 
 bool is_space(std::uint32_t c) {
-  return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 std::string_view strip_left(std::string_view text, std::optional<std::string_view> chars) {
@@ -172,8 +183,10 @@ bool is_all(std::string_view text, CharClass what) {
     const CodePoint c = code_point_at(text, at);
     at += c.bytes;
     const bool cased_query = what == CharClass::kUpper || what == CharClass::kLower;
-    if (has_class(c.value, what)) found = true;
-    else if (!cased_query || is_cased(c.value)) return false;
+    if (has_class(c.value, what))
+      found = true;
+    else if (!cased_query || is_cased(c.value))
+      return false;
   }
   return found;
 }
@@ -185,14 +198,22 @@ void append_repr(std::string& out, std::string_view text) {
     const CodePoint c = code_point_at(text, at);
     const std::string_view raw = text.substr(at, c.bytes);
     at += c.bytes;
-    if (c.value == static_cast<unsigned char>(quote) || c.value == '\\') (out += '\\') += raw;
-    else if (c.value == '\n') out += "\\n";
-    else if (c.value == '\r') out += "\\r";
-    else if (c.value == '\t') out += "\\t";
-    else if (is_printable(c.value)) out += raw;
-    else if (c.value < 0x100) append_hex(out += "\\x", c.value, 2);
-    else if (c.value < 0x10000) append_hex(out += "\\u", c.value, 4);
-    else append_hex(out += "\\U", c.value, 8);
+    if (c.value == static_cast<unsigned char>(quote) || c.value == '\\')
+      (out += '\\') += raw;
+    else if (c.value == '\n')
+      out += "\\n";
+    else if (c.value == '\r')
+      out += "\\r";
+    else if (c.value == '\t')
+      out += "\\t";
+    else if (is_printable(c.value))
+      out += raw;
+    else if (c.value < 0x100)
+      append_hex(out += "\\x", c.value, 2);
+    else if (c.value < 0x10000)
+      append_hex(out += "\\u", c.value, 4);
+    else
+      append_hex(out += "\\U", c.value, 8);
   }
   out += quote;
 }
@@ -203,13 +224,20 @@ void append_json_string(std::string& out, std::string_view text, bool ensure_asc
     const CodePoint c = code_point_at(text, at);
     const std::string_view raw = text.substr(at, c.bytes);
     at += c.bytes;
-    if (c.value == '"' || c.value == '\\') (out += '\\') += raw;
-    else if (c.value == '\n') out += "\\n";
-    else if (c.value == '\r') out += "\\r";
-    else if (c.value == '\t') out += "\\t";
-    else if (c.value == '\b') out += "\\b";
-    else if (c.value == '\f') out += "\\f";
-    else if (c.value < 0x20 || (ensure_ascii && c.value >= 0x7F && c.value < 0x10000)) append_hex(out += "\\u", c.value, 4);
+    if (c.value == '"' || c.value == '\\')
+      (out += '\\') += raw;
+    else if (c.value == '\n')
+      out += "\\n";
+    else if (c.value == '\r')
+      out += "\\r";
+    else if (c.value == '\t')
+      out += "\\t";
+    else if (c.value == '\b')
+      out += "\\b";
+    else if (c.value == '\f')
+      out += "\\f";
+    else if (c.value < 0x20 || (ensure_ascii && c.value >= 0x7F && c.value < 0x10000))
+      append_hex(out += "\\u", c.value, 4);
     else if (ensure_ascii && c.value >= 0x10000) {
       append_hex(out += "\\u", 0xD800 + ((c.value - 0x10000) >> 10), 4);
       append_hex(out += "\\u", 0xDC00 + ((c.value - 0x10000) & 0x3FF), 4);
@@ -233,8 +261,10 @@ std::string float_repr(double value) {
   std::string out;
   std::string digits;
   for (const char c : text.substr(0, e)) {
-    if (c == '-') out += c;
-    else if (c != '.') digits += c;
+    if (c == '-')
+      out += c;
+    else if (c != '.')
+      digits += c;
   }
   // repr() writes exponents below -4 and from 16 up in scientific form, with at least two exponent digits.
   if (exponent < -4 || exponent >= 16) {

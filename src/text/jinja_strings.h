@@ -6,8 +6,8 @@
 #include <vector>
 
 // Python's view of text: UTF-8 strings counted, cut and compared by code point. A byte that is not part of valid
-// UTF-8 counts as one code point, so no input is out of range. kvgauge::jinja: the language's common nouns (Value, Token, Scope)
-// would collide with the engine's.
+// UTF-8 counts as one code point, so no input is out of range. kvgauge::jinja: the language's common nouns (Value,
+// Token, Scope) would collide with the engine's.
 namespace kvgauge::jinja {
 
 /// The code point at `at` and its length in bytes (an invalid byte: itself, 1). Needs at < text.size().
@@ -21,9 +21,9 @@ void append_code_point(std::string& out, std::uint32_t value);
 /// Byte offset of the first malformed sequence, if there is one.
 std::optional<std::size_t> find_invalid_utf8(std::string_view text);
 
-std::size_t code_points(std::string_view text);                    ///< len(text)
+std::size_t code_points(std::string_view text);  ///< len(text)
 std::vector<std::string_view> split_code_points(std::string_view text);
-bool is_space(std::uint32_t code_point);                           ///< str.isspace of one character
+bool is_space(std::uint32_t code_point);  ///< str.isspace of one character
 
 /// str.lstrip / str.rstrip: removes white space, or any of the code points of `chars`.
 std::string_view strip_left(std::string_view text, std::optional<std::string_view> chars = std::nullopt);

@@ -14,7 +14,8 @@ bool is_whole(const Value& value) { return value.is<std::int64_t>(); }
 bool is_mapping(Heap&, const Value& value, const Values&) { return value.is<Dict*>(); }
 
 bool is_iterable(Heap&, const Value& value, const Values&) {
-  return value.is<Undefined>() || value.is<std::string_view>() || value.is<Sequence*>() || value.is<Dict*>() || value.is<Loop*>();
+  return value.is<Undefined>() || value.is<std::string_view>() || value.is<Sequence*>() || value.is<Dict*>() ||
+         value.is<Loop*>();
 }
 
 // Python's check: it has a length and can be indexed, so dicts pass and views of dicts do not.
@@ -80,12 +81,21 @@ constexpr Test kTests[] = {
     {"upper", 0, [](Heap& heap, const Value& v, const Values&) { return is_all(to_text(heap, v), CharClass::kUpper); }},
     {"in", 1, [](Heap& heap, const Value& v, const Values& arguments) { return contains(heap, arguments[0], v); }},
     {"sameas", 1, is_same},
-    {"==", 1, is_equal}, {"eq", 1, is_equal}, {"equalto", 1, is_equal},
-    {"!=", 1, is_different}, {"ne", 1, is_different},
-    {"<", 1, is_ordered<true, false>}, {"lt", 1, is_ordered<true, false>}, {"lessthan", 1, is_ordered<true, false>},
-    {"<=", 1, is_ordered<true, true>}, {"le", 1, is_ordered<true, true>},
-    {">", 1, is_ordered<false, false>}, {"gt", 1, is_ordered<false, false>}, {"greaterthan", 1, is_ordered<false, false>},
-    {">=", 1, is_ordered<false, true>}, {"ge", 1, is_ordered<false, true>},
+    {"==", 1, is_equal},
+    {"eq", 1, is_equal},
+    {"equalto", 1, is_equal},
+    {"!=", 1, is_different},
+    {"ne", 1, is_different},
+    {"<", 1, is_ordered<true, false>},
+    {"lt", 1, is_ordered<true, false>},
+    {"lessthan", 1, is_ordered<true, false>},
+    {"<=", 1, is_ordered<true, true>},
+    {"le", 1, is_ordered<true, true>},
+    {">", 1, is_ordered<false, false>},
+    {"gt", 1, is_ordered<false, false>},
+    {"greaterthan", 1, is_ordered<false, false>},
+    {">=", 1, is_ordered<false, true>},
+    {"ge", 1, is_ordered<false, true>},
 };
 
 }  // namespace
@@ -98,9 +108,11 @@ const Test* find_test(std::string_view name) {
 
 bool apply_test(Heap& heap, const Test& test, const Value& subject, const Arguments& arguments) {
   heap.step();
-  if (!arguments.named.empty()) heap.fail("test '", test.name, "' was given '", arguments.named[0].first, "', a plain argument was needed");
+  if (!arguments.named.empty())
+    heap.fail("test '", test.name, "' was given '", arguments.named[0].first, "', a plain argument was needed");
   if (arguments.positional.size() != test.arguments)
-    heap.fail("test '", test.name, "' was given ", arguments.positional.size(), " arguments, ", test.arguments, " were needed");
+    heap.fail("test '", test.name, "' was given ", arguments.positional.size(), " arguments, ", test.arguments,
+              " were needed");
   return test.apply(heap, subject, arguments.positional);
 }
 

@@ -15,7 +15,9 @@ void Heap::fail_with(std::string message) const {
   throw RequestError(cat(where_, ":", position.line, ":", position.column, ": ", message));
 }
 
-void Heap::out_of_steps() const { fail("rendering needs more than ", limits_.steps, " steps, at most that many are allowed"); }
+void Heap::out_of_steps() const {
+  fail("rendering needs more than ", limits_.steps, " steps, at most that many are allowed");
+}
 
 void Heap::charge(std::size_t bytes) {
   step(bytes / 64 + 1);
@@ -76,7 +78,8 @@ Value Heap::from_json(const OrderedJson& json) {
     case OrderedJson::value_t::number_unsigned: {
       const auto number = json.get<std::uint64_t>();
       if (number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-        fail("a variable holds the integer ", number, ", at most ", std::numeric_limits<std::int64_t>::max(), " was needed");
+        fail("a variable holds the integer ", number, ", at most ", std::numeric_limits<std::int64_t>::max(),
+             " was needed");
       return static_cast<std::int64_t>(number);
     }
     case OrderedJson::value_t::number_float: return json.get<double>();
@@ -123,7 +126,8 @@ const char* type_name(const Value& value) {
 }
 
 void require_defined(Heap& heap, const Value& value) {
-  if (const auto* const undefined = value.get<Undefined>()) heap.fail(undefined->what.empty() ? "the value is undefined" : undefined->what);
+  if (const auto* const undefined = value.get<Undefined>())
+    heap.fail(undefined->what.empty() ? "the value is undefined" : undefined->what);
 }
 
 bool truth(const Value& value) {
@@ -132,7 +136,8 @@ bool truth(const Value& value) {
   if (const auto* const i = value.get<std::int64_t>()) return *i != 0;
   if (const auto* const d = value.get<double>()) return *d != 0;
   if (const auto* const s = value.get<std::string_view>()) return !s->empty();
-  if (const auto* const s = value.get<Sequence*>()) return (*s)->flavor == Sequence::Flavor::kIterator || !(*s)->items.empty();
+  if (const auto* const s = value.get<Sequence*>())
+    return (*s)->flavor == Sequence::Flavor::kIterator || !(*s)->items.empty();
   if (const auto* const d = value.get<Dict*>()) return !(*d)->entries.empty();
   return true;
 }
@@ -158,7 +163,8 @@ double as_double(const Value& value) {
 namespace {
 
 void check_depth(Heap& heap, int depth) {
-  if (depth > kMaxValueDepth) heap.fail("a value is nested deeper than ", kMaxValueDepth, " levels, at most that many are allowed");
+  if (depth > kMaxValueDepth)
+    heap.fail("a value is nested deeper than ", kMaxValueDepth, " levels, at most that many are allowed");
 }
 
 // The items of a sequence whose contents Python compares; views and generators compare by identity.
@@ -237,7 +243,8 @@ int compare(Heap& heap, const Value& a, const Value& b, int depth) {
   const auto* const items = comparable_items(a, flavor_a);
   const auto* const others = comparable_items(b, flavor_b);
   if (!items || !others || flavor_a != flavor_b || flavor_a == Sequence::Flavor::kRange)
-    heap.fail("found an order between ", type_name(a), " and ", type_name(b), ", two numbers, strings or lists were needed");
+    heap.fail("found an order between ", type_name(a), " and ", type_name(b),
+              ", two numbers, strings or lists were needed");
   for (std::size_t i = 0; i < std::min(items->size(), others->size()); ++i)
     if (!equal(heap, (*items)[i], (*others)[i], depth + 1)) return compare(heap, (*items)[i], (*others)[i], depth + 1);
   return items->size() < others->size() ? -1 : items->size() > others->size() ? 1 : 0;
@@ -251,7 +258,8 @@ bool contains(Heap& heap, const Value& container, const Value& item) {
     return text->find(*part) != std::string_view::npos;
   }
   if (const auto* const dict = container.get<Dict*>()) return find(heap, **dict, item) != nullptr;
-  if (const auto* const sequence = container.get<Sequence*>(); sequence && (*sequence)->flavor != Sequence::Flavor::kIterator) {
+  if (const auto* const sequence = container.get<Sequence*>();
+      sequence && (*sequence)->flavor != Sequence::Flavor::kIterator) {
     for (const Value& one : (*sequence)->items)
       if (equal(heap, one, item)) return true;
     return false;
@@ -308,7 +316,8 @@ std::int64_t length(Heap& heap, const Value& value) {
     heap.step(text->size() / 16);
     return static_cast<std::int64_t>(code_points(*text));
   }
-  if (const auto* const sequence = value.get<Sequence*>(); sequence && (*sequence)->flavor != Sequence::Flavor::kIterator)
+  if (const auto* const sequence = value.get<Sequence*>();
+      sequence && (*sequence)->flavor != Sequence::Flavor::kIterator)
     return static_cast<std::int64_t>((*sequence)->items.size());
   if (const auto* const dict = value.get<Dict*>()) return static_cast<std::int64_t>((*dict)->entries.size());
   heap.fail("found the length of a ", type_name(value), ", a list, dict or string was needed");

@@ -25,9 +25,9 @@ struct Limits {
   std::size_t heap_bytes = std::size_t{256} << 20;  ///< everything a render creates, nothing is freed before its end
   std::uint64_t steps = 20'000'000;                 ///< nodes evaluated, elements visited, blocks of 64 bytes copied
 };
-inline constexpr int kMaxSyntaxDepth = 200;      ///< nesting of expressions and blocks in the source
-inline constexpr int kMaxEvaluationDepth = 1000; ///< the same while rendering, macro calls included
-inline constexpr int kMaxValueDepth = 600;       ///< lists in lists; above what core/json.h lets in
+inline constexpr int kMaxSyntaxDepth = 200;       ///< nesting of expressions and blocks in the source
+inline constexpr int kMaxEvaluationDepth = 1000;  ///< the same while rendering, macro calls included
+inline constexpr int kMaxValueDepth = 600;        ///< lists in lists; above what core/json.h lets in
 
 struct Sequence;
 struct Dict;
@@ -47,7 +47,8 @@ struct None {};
 /// template or in the caller's variables. Values never change once made (transformers renders in an immutable
 /// sandbox); namespaces are the one exception.
 struct Value {
-  using Variant = std::variant<Undefined, None, bool, std::int64_t, double, std::string_view, Sequence*, Dict*, Namespace*, Loop*, Callable*>;
+  using Variant = std::variant<Undefined, None, bool, std::int64_t, double, std::string_view, Sequence*, Dict*,
+                               Namespace*, Loop*, Callable*>;
   Variant data;
 
   Value() = default;
@@ -65,9 +66,13 @@ struct Value {
   Value(const char*) = delete;  // would silently become bool
 
   template <class T>
-  bool is() const { return std::holds_alternative<T>(data); }
+  bool is() const {
+    return std::holds_alternative<T>(data);
+  }
   template <class T>
-  const T* get() const { return std::get_if<T>(&data); }
+  const T* get() const {
+    return std::get_if<T>(&data);
+  }
 };
 
 struct Sequence {
@@ -122,13 +127,15 @@ class Heap {
 
   /// @throws RequestError "where:line:column: ..." in one line
   template <class... Parts>
-  [[noreturn]] void fail(const Parts&... parts) const { fail_with(cat(parts...)); }
+  [[noreturn]] void fail(const Parts&... parts) const {
+    fail_with(cat(parts...));
+  }
 
   void step(std::uint64_t count = 1) {
     steps_ += count;
     if (steps_ > limits_.steps) out_of_steps();
   }
-  void charge(std::size_t bytes);  ///< counts memory about to be used
+  void charge(std::size_t bytes);                       ///< counts memory about to be used
   void release(std::size_t bytes) { bytes_ -= bytes; }  ///< of what was charged and is gone
 
   std::string_view keep(std::string text);

@@ -67,11 +67,13 @@ Code compile(const std::string& pattern, std::string_view where) {
   // MULTILINE: in the published syntax ^ and $ always match at lines.
   Code result;
   result.code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(),
-                                  PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &offset, context.get()));
+                                  PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &offset,
+                                  context.get()));
   if (!result.code) {
     PCRE2_UCHAR message[256];
     pcre2_get_error_message(error, message, sizeof message);
-    throw ConfigError(cat(where, ": split pattern '", printable(pattern), "' does not compile: ", reinterpret_cast<const char*>(message)));
+    throw ConfigError(cat(where, ": split pattern '", printable(pattern),
+                          "' does not compile: ", reinterpret_cast<const char*>(message)));
   }
   result.jit = pcre2_jit_compile(result.code.get(), PCRE2_JIT_COMPLETE) == 0;  // without JIT the interpreter is used
   return result;
@@ -84,10 +86,12 @@ bool find(const Code& code, std::string_view text, std::size_t start, std::size_
   int result = PCRE2_ERROR_JIT_STACKLIMIT;
   if (code.jit) result = pcre2_jit_match(code.code.get(), subject, text.size(), start, 0, own.data, own.context);
   if (result == PCRE2_ERROR_JIT_STACKLIMIT)
-    result = pcre2_match(code.code.get(), subject, text.size(), start, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, own.data, own.context);
+    result = pcre2_match(code.code.get(), subject, text.size(), start, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, own.data,
+                         own.context);
   if (result == PCRE2_ERROR_NOMATCH) return false;
   if (result < 0)
-    throw RequestError(cat("tokenizer: the split pattern fails at byte ", start, " of ", text.size(), " (PCRE2 error ", result, ")"));
+    throw RequestError(
+        cat("tokenizer: the split pattern fails at byte ", start, " of ", text.size(), " (PCRE2 error ", result, ")"));
   const PCRE2_SIZE* const bounds = pcre2_get_ovector_pointer(own.data);
   begin = bounds[0];
   end = bounds[1];
@@ -99,16 +103,20 @@ bool find(const Code& code, std::string_view text, std::size_t start, std::size_
 std::string literal_pattern(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    const bool plain = static_cast<unsigned char>(c) >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (plain) out += c;
-    else fmt::format_to(std::back_inserter(out), "\\x{{{:x}}}", static_cast<unsigned>(c));
+    const bool plain = static_cast<unsigned char>(c) >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                       (c >= 'A' && c <= 'Z');
+    if (plain)
+      out += c;
+    else
+      fmt::format_to(std::back_inserter(out), "\\x{{{:x}}}", static_cast<unsigned>(c));
   }
   return out;
 }
 
 std::string to_pcre2_pattern(std::string_view pattern, std::string_view where) {
   if (pattern.size() > kMaxPatternBytes)
-    throw ConfigError(cat(where, ": split pattern of ", pattern.size(), " bytes, at most ", kMaxPatternBytes, " are supported"));
+    throw ConfigError(
+        cat(where, ": split pattern of ", pattern.size(), " bytes, at most ", kMaxPatternBytes, " are supported"));
   if (find_ill_formed_utf8(pattern) != std::string_view::npos)
     throw FormatError(cat(where, ": split pattern: found ill-formed UTF-8, text was needed"));
   std::string out;
@@ -147,7 +155,8 @@ std::string to_pcre2_pattern(std::string_view pattern, std::string_view where) {
       }
     } else if (in_class && pattern.substr(i, 2) == "&&") {
       refuse(where, pattern, "'&&' inside a character class");
-    } else if (!in_class && c == '(' && (pattern.substr(i, 2) == "(*" || pattern.substr(i, 3) == "(?C" || pattern.substr(i, 3) == "(?#")) {
+    } else if (!in_class && c == '(' &&
+               (pattern.substr(i, 2) == "(*" || pattern.substr(i, 3) == "(?C" || pattern.substr(i, 3) == "(?#")) {
       refuse(where, pattern, cat("'", pattern.substr(i, 3), "'"));
     } else {
       out += c;
@@ -178,7 +187,8 @@ struct Pretokenizer::Impl {
   }
 };
 
-Pretokenizer::Pretokenizer(const std::vector<std::string>& patterns, std::string_view where) : impl_(std::make_unique<Impl>()) {
+Pretokenizer::Pretokenizer(const std::vector<std::string>& patterns, std::string_view where)
+    : impl_(std::make_unique<Impl>()) {
   constexpr std::size_t kMaxPatterns = 16;
   if (patterns.size() > kMaxPatterns)
     throw ConfigError(cat(where, ": ", patterns.size(), " split patterns, at most ", kMaxPatterns, " are supported"));

@@ -14,7 +14,8 @@ std::vector<int> failure_table(const std::string& pattern) {
   std::vector<int> table(pattern.size() + 1, 0);
   int matched = 0;
   for (std::size_t i = 1; i < pattern.size(); ++i) {
-    while (matched > 0 && pattern[static_cast<std::size_t>(matched)] != pattern[i]) matched = table[static_cast<std::size_t>(matched)];
+    while (matched > 0 && pattern[static_cast<std::size_t>(matched)] != pattern[i])
+      matched = table[static_cast<std::size_t>(matched)];
     if (pattern[static_cast<std::size_t>(matched)] == pattern[i]) ++matched;
     table[i + 1] = matched;
   }
@@ -49,7 +50,8 @@ std::string StopMatcher::push(std::string_view piece) {
   for (std::size_t at = 0; at < piece.size(); ++at) {
     for (std::size_t s = 0; s < stops_.size(); ++s) {
       int& progress = progress_[s];
-      while (progress > 0 && stops_[s][static_cast<std::size_t>(progress)] != piece[at]) progress = failure_[s][static_cast<std::size_t>(progress)];
+      while (progress > 0 && stops_[s][static_cast<std::size_t>(progress)] != piece[at])
+        progress = failure_[s][static_cast<std::size_t>(progress)];
       if (stops_[s][static_cast<std::size_t>(progress)] == piece[at]) ++progress;
       const bool complete = static_cast<std::size_t>(progress) == stops_[s].size();
       if (complete && (!matched() || stops_[s].size() > match().size())) matched_ = static_cast<int>(s);

@@ -23,8 +23,8 @@ class StreamDecoder {
   std::string pending_;  ///< fewer than 4 bytes: the start of a character
 };
 
-/// Finds the first stop string in a stream of text pieces, also when it straddles pieces: the one that is complete first,
-/// of several that end at the same byte the longest. So the result does not depend on where the pieces are cut.
+/// Finds the first stop string in a stream of text pieces, also when it straddles pieces: the one that is complete
+/// first, of several that end at the same byte the longest. So the result does not depend on where the pieces are cut.
 /// Cost: bytes * stops steps.
 class StopMatcher {
  public:

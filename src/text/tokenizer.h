@@ -22,12 +22,12 @@ struct TokenizerSpec {
   struct Split {
     std::string pattern;  ///< PCRE syntax as published; `\s` is rewritten to White_Space by the tokenizer
   };
-  std::vector<std::string> tokens;                        ///< id -> token in the byte-level alphabet ("Ġthe"); added tokens as plain text
+  std::vector<std::string> tokens;  ///< id -> token in the byte-level alphabet ("Ġthe"); added tokens as plain text
   std::vector<std::pair<std::string, std::string>> merges;  ///< in rank order
   std::vector<AddedToken> added;
-  std::vector<Split> splits;       ///< applied one after another, each "Isolated"
+  std::vector<Split> splits;  ///< applied one after another, each "Isolated"
   bool nfc = false;
-  bool ignore_merges = false;      ///< Llama-3: a whole pre-token that is in the vocabulary is one token
+  bool ignore_merges = false;                ///< Llama-3: a whole pre-token that is in the vocabulary is one token
   std::vector<std::int32_t> prefix, suffix;  ///< what the post-processor adds around a text (BOS, EOS)
 };
 
@@ -47,8 +47,8 @@ class Tokenizer {
   ~Tokenizer();
 
   struct EncodeOptions {
-    bool parse_added = true;    ///< match added tokens inside the text
-    bool add_special = false;   ///< put the post-processor's prefix and suffix around
+    bool parse_added = true;   ///< match added tokens inside the text
+    bool add_special = false;  ///< put the post-processor's prefix and suffix around
   };
   /// @throws RequestError if the text is not valid UTF-8
   std::vector<std::int32_t> encode(std::string_view text, EncodeOptions options) const;
@@ -59,7 +59,7 @@ class Tokenizer {
   /// The raw bytes of one token (may be part of a UTF-8 character).
   std::string_view token_bytes(std::int32_t id) const;
 
-  std::int32_t size() const;                                     ///< one more than the largest id
+  std::int32_t size() const;                                         ///< one more than the largest id
   std::optional<std::int32_t> find(std::string_view content) const;  ///< exact token text or added token
   bool is_special(std::int32_t id) const;
   const std::vector<AddedToken>& added() const;

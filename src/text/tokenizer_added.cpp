@@ -44,8 +44,8 @@ void AddedTokenMatcher::add(const AddedToken& token, const std::string& content)
   if (content.empty()) return;
   std::uint32_t node = 0;
   for (const char c : content) {
-    const auto [child, is_new] =
-        children_.try_emplace(std::uint64_t{node} << 8 | static_cast<unsigned char>(c), static_cast<std::uint32_t>(token_of_node_.size()));
+    const auto [child, is_new] = children_.try_emplace(std::uint64_t{node} << 8 | static_cast<unsigned char>(c),
+                                                       static_cast<std::uint32_t>(token_of_node_.size()));
     if (is_new) token_of_node_.push_back(-1);
     node = child->second;
   }

@@ -15,15 +15,15 @@ class AddedTokenMatcher {
  public:
   struct Piece {
     std::string_view text;  ///< empty for an added token
-    std::int32_t id = -1;  ///< -1: plain text between added tokens
+    std::int32_t id = -1;   ///< -1: plain text between added tokens
   };
 
   /// `content` is what is looked for; it may differ from token.content when that is normalised.
   void add(const AddedToken& token, const std::string& content);
   bool empty() const { return tokens_.empty(); }
 
-  /// Appends the pieces of `text` in order, without the spaces that lstrip or rstrip swallow. A token whose single_word is
-  /// not met is plain text.
+  /// Appends the pieces of `text` in order, without the spaces that lstrip or rstrip swallow. A token whose single_word
+  /// is not met is plain text.
   void split(std::string_view text, std::vector<Piece>& pieces) const;
 
  private:

@@ -15,7 +15,8 @@ std::size_t table_size(std::size_t capacity) { return std::bit_ceil(std::max<std
 
 TokenIndex::TokenIndex(std::size_t capacity) : slots_(table_size(capacity), -1) {}
 
-MergeTable::MergeTable(std::size_t capacity) : entries_(table_size(capacity)), shift_(64 - std::countr_zero(entries_.size())) {}
+MergeTable::MergeTable(std::size_t capacity)
+    : entries_(table_size(capacity)), shift_(64 - std::countr_zero(entries_.size())) {}
 
 bool MergeTable::add(std::int32_t left, std::int32_t right, std::int32_t merged) {
   const std::uint64_t pair = pair_of(left, right);
@@ -37,8 +38,10 @@ const MergeTable::Entry* MergeTable::find(std::int32_t left, std::int32_t right)
 
 void MergeTable::merge(std::vector<std::int32_t>& symbols) const {
   if (symbols.size() < 2) return;
-  if (symbols.size() <= kShortWord) merge_short(symbols);
-  else merge_long(symbols);
+  if (symbols.size() <= kShortWord)
+    merge_short(symbols);
+  else
+    merge_long(symbols);
 }
 
 void MergeTable::merge_short(std::vector<std::int32_t>& symbols) const {
@@ -66,7 +69,9 @@ void MergeTable::merge_long(std::vector<std::int32_t>& symbols) const {
     std::int32_t rank;
     std::uint32_t at;
     std::int32_t left, right;
-    bool operator<(const Candidate& other) const { return rank != other.rank ? rank > other.rank : at > other.at; }  // a max-heap
+    bool operator<(const Candidate& other) const {
+      return rank != other.rank ? rank > other.rank : at > other.at;
+    }  // a max-heap
   };
   constexpr std::int32_t kGone = -1;
   const auto count = static_cast<std::uint32_t>(symbols.size());

@@ -7,8 +7,8 @@
 
 namespace kvgauge {
 
-/// Token ids found by their text, in a table of our own because std::unordered_map's nodes cost a third of the load time.
-/// The texts live elsewhere: text_of(id) gives them.
+/// Token ids found by their text, in a table of our own because std::unordered_map's nodes cost a third of the load
+/// time. The texts live elsewhere: text_of(id) gives them.
 class TokenIndex {
  public:
   explicit TokenIndex(std::size_t capacity);

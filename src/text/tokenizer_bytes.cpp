@@ -41,7 +41,8 @@ std::string from_byte_alphabet(std::string_view token) {
   std::string out;
   for (std::size_t at = 0; at < token.size();) {
     const Utf8Step step = read_utf8(token.substr(at));
-    if (step.kind != Utf8Step::kCharacter || step.code_point >= a.byte.size() || a.byte[step.code_point] < 0) return std::string(token);
+    if (step.kind != Utf8Step::kCharacter || step.code_point >= a.byte.size() || a.byte[step.code_point] < 0)
+      return std::string(token);
     out.push_back(static_cast<char>(static_cast<unsigned char>(a.byte[step.code_point])));
     at += step.bytes;
   }

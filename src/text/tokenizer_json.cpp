@@ -1,5 +1,5 @@
-// tokenizer.json (Hugging Face tokenizers) to a TokenizerSpec. What is not supported is refused by name: an approximation
-// would be a silent difference in every result.
+// tokenizer.json (Hugging Face tokenizers) to a TokenizerSpec. What is not supported is refused by name: an
+// approximation would be a silent difference in every result.
 #include <algorithm>
 #include <unordered_map>
 
@@ -53,8 +53,10 @@ class Reader : public nlohmann::json_sax<Json> {
     return open(Json::object());
   }
   bool end_object() override {
-    if (mode_ == Mode::kVocab) mode_ = Mode::kDocument;
-    else close();
+    if (mode_ == Mode::kVocab)
+      mode_ = Mode::kDocument;
+    else
+      close();
     return true;
   }
   bool start_array(std::size_t) override {
@@ -115,11 +117,15 @@ class Reader : public nlohmann::json_sax<Json> {
   }
   template <class T>
   bool value(T&& v) {
-    if (mode_ == Mode::kVocab) throw FormatError(cat(where_, ": model.vocab: the id of '", printable(key_), "' is not an integer"));
+    if (mode_ == Mode::kVocab)
+      throw FormatError(cat(where_, ": model.vocab: the id of '", printable(key_), "' is not an integer"));
     if (mode_ != Mode::kDocument) malformed_merge("neither text nor a pair");
-    if (levels_.empty()) document = std::forward<T>(v);
-    else if (levels_.back().value.is_array()) levels_.back().value.push_back(std::forward<T>(v));
-    else levels_.back().value[key_] = std::forward<T>(v);
+    if (levels_.empty())
+      document = std::forward<T>(v);
+    else if (levels_.back().value.is_array())
+      levels_.back().value.push_back(std::forward<T>(v));
+    else
+      levels_.back().value[key_] = std::forward<T>(v);
     return true;
   }
   bool id(std::int64_t v) {
@@ -128,14 +134,18 @@ class Reader : public nlohmann::json_sax<Json> {
   }
   bool merge_text(const std::string& text) {
     const std::size_t space = text.find(' ');
-    if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) malformed_merge("not 2 parts with a space between");
+    if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
+      malformed_merge("not 2 parts with a space between");
     merges.emplace_back(text.substr(0, space), text.substr(space + 1));
     return true;
   }
   bool merge_part(std::string&& text) {
-    if (parts_ == 0) merges.emplace_back(std::move(text), std::string());
-    else if (parts_ == 1) merges.back().second = std::move(text);
-    else malformed_merge("not 2 strings");
+    if (parts_ == 0)
+      merges.emplace_back(std::move(text), std::string());
+    else if (parts_ == 1)
+      merges.back().second = std::move(text);
+    else
+      malformed_merge("not 2 strings");
     ++parts_;
     return true;
   }
@@ -156,7 +166,8 @@ class Builder {
   Builder(Reader& reader, std::string_view where) : reader_(reader), document_(reader.document), where_(where) {}
 
   TokenizerSpec build() {
-    if (!document_.is_object()) throw FormatError(cat(where_, ": found ", document_.type_name(), ", an object was needed"));
+    if (!document_.is_object())
+      throw FormatError(cat(where_, ": found ", document_.type_name(), ", an object was needed"));
     read_model();
     read_added();
     fill_tokens();
@@ -164,11 +175,13 @@ class Builder {
     const Json* const pre = component("pre_tokenizer");
     if (!pre) throw ConfigError(cat(where_, ": pre_tokenizer is null, ByteLevel was needed"));
     read_pretokenizer(*pre);
-    if (!byte_level_) throw ConfigError(cat(where_, ": pre_tokenizer has no ByteLevel: only byte-level BPE is supported"));
+    if (!byte_level_)
+      throw ConfigError(cat(where_, ": pre_tokenizer has no ByteLevel: only byte-level BPE is supported"));
     if (const Json* const post = component("post_processor")) read_postprocessor(*post);
     const Json* const decoder = component("decoder");
     const std::string decoder_type = decoder ? type_of(*decoder, "decoder") : "null";
-    if (decoder_type != "ByteLevel") throw ConfigError(cat(where_, ": decoder ", printable(decoder_type), " is not supported, ByteLevel was needed"));
+    if (decoder_type != "ByteLevel")
+      throw ConfigError(cat(where_, ": decoder ", printable(decoder_type), " is not supported, ByteLevel was needed"));
     check_unknown_token();
     return std::move(spec_);
   }
@@ -178,13 +191,17 @@ class Builder {
     const auto it = document_.find(key);
     return it == document_.end() || it->is_null() ? nullptr : &*it;
   }
-  std::string type_of(const Json& object, std::string_view what) const { return get_string(object, "type", cat(where_, ": ", what)); }
+  std::string type_of(const Json& object, std::string_view what) const {
+    return get_string(object, "type", cat(where_, ": ", what));
+  }
   [[noreturn]] void refuse(std::string_view what, std::string_view needed = "") const {
-    throw ConfigError(cat(where_, ": ", printable(what), " is not supported", needed.empty() ? std::string() : cat(", ", needed, " was needed")));
+    throw ConfigError(cat(where_, ": ", printable(what), " is not supported",
+                          needed.empty() ? std::string() : cat(", ", needed, " was needed")));
   }
   const Json& list(const Json& object, const char* key, std::string_view what) const {
     const Json& items = get_member(object, key, cat(where_, ": ", what));
-    if (!items.is_array()) throw FormatError(cat(where_, ": ", what, ".", key, " is ", items.type_name(), ", an array was needed"));
+    if (!items.is_array())
+      throw FormatError(cat(where_, ": ", what, ".", key, " is ", items.type_name(), ", an array was needed"));
     return items;
   }
   bool flag(const Json& object, const char* key, bool fallback, std::string_view what) const {
@@ -200,7 +217,8 @@ class Builder {
     if (!reader_.has_merges) throw FormatError(cat(where, ": 'merges' is missing"));
     if (flag(model, "byte_fallback", false, "model")) refuse("model.byte_fallback");
     if (find_number(model, "dropout", where).value_or(0.0) != 0.0) refuse("model.dropout");
-    if (!find_string(model, "continuing_subword_prefix", where).value_or("").empty()) refuse("model.continuing_subword_prefix");
+    if (!find_string(model, "continuing_subword_prefix", where).value_or("").empty())
+      refuse("model.continuing_subword_prefix");
     if (!find_string(model, "end_of_word_suffix", where).value_or("").empty()) refuse("model.end_of_word_suffix");
     unknown_token_ = find_string(model, "unk_token", where).value_or("");
     spec_.ignore_merges = flag(model, "ignore_merges", false, "model");
@@ -210,7 +228,8 @@ class Builder {
   void read_added() {
     const Json* const added = component("added_tokens");
     if (!added) return;
-    if (!added->is_array()) throw FormatError(cat(where_, ": added_tokens is ", added->type_name(), ", an array was needed"));
+    if (!added->is_array())
+      throw FormatError(cat(where_, ": added_tokens is ", added->type_name(), ", an array was needed"));
     for (const Json& item : *added) {
       const std::string where = cat(where_, ": added_tokens[", spec_.added.size(), "]");
       AddedToken token;
@@ -234,13 +253,17 @@ class Builder {
     for (const auto& [token, id] : vocab) ids = std::max(ids, id + 1);
     for (const AddedToken& token : spec_.added) ids = std::max<std::int64_t>(ids, token.id + std::int64_t{1});
     const auto most = static_cast<std::int64_t>(vocab.size() + spec_.added.size());
-    if (ids > most) throw FormatError(cat(where_, ": the largest id is ", ids - 1, " but there are only ", most, " tokens: an id is missing"));
+    if (ids > most)
+      throw FormatError(
+          cat(where_, ": the largest id is ", ids - 1, " but there are only ", most, " tokens: an id is missing"));
     spec_.tokens.resize(static_cast<std::size_t>(ids));
     for (auto& [token, id] : vocab) {
       if (id < 0) throw FormatError(cat(where_, ": model.vocab: the id of '", printable(token), "' is out of range"));
       if (token.empty()) throw FormatError(cat(where_, ": model.vocab: id ", id, " has an empty token"));
       std::string& slot = spec_.tokens[static_cast<std::size_t>(id)];
-      if (!slot.empty()) throw FormatError(cat(where_, ": model.vocab: id ", id, " is both '", printable(slot), "' and '", printable(token), "'"));
+      if (!slot.empty())
+        throw FormatError(
+            cat(where_, ": model.vocab: id ", id, " is both '", printable(slot), "' and '", printable(token), "'"));
       slot = std::move(token);
     }
     for (const AddedToken& token : spec_.added) {
@@ -251,9 +274,12 @@ class Builder {
 
   void read_normalizer(const Json& object) {
     const std::string type = type_of(object, "normalizer");
-    if (type == "NFC") spec_.nfc = true;
-    else if (type == "Sequence") for (const Json& item : list(object, "normalizers", "normalizer")) read_normalizer(item);
-    else refuse(cat("normalizer ", type), "NFC or none");
+    if (type == "NFC")
+      spec_.nfc = true;
+    else if (type == "Sequence")
+      for (const Json& item : list(object, "normalizers", "normalizer")) read_normalizer(item);
+    else
+      refuse(cat("normalizer ", type), "NFC or none");
   }
 
   void read_pretokenizer(const Json& object) {
@@ -266,7 +292,8 @@ class Builder {
     if (type == "Split") {
       read_split(object);
     } else if (type == "Digits") {
-      spec_.splits.push_back({std::string(flag(object, "individual_digits", false, "Digits") ? patterns::kDigit : patterns::kDigits)});
+      spec_.splits.push_back(
+          {std::string(flag(object, "individual_digits", false, "Digits") ? patterns::kDigit : patterns::kDigits)});
     } else if (type == "ByteLevel") {
       if (flag(object, "add_prefix_space", true, "ByteLevel")) refuse("pre_tokenizer ByteLevel with add_prefix_space");
       if (flag(object, "use_regex", true, "ByteLevel")) spec_.splits.push_back({std::string(patterns::kGpt2)});
@@ -282,8 +309,10 @@ class Builder {
     if (behavior != "Isolated") refuse(cat("pre_tokenizer Split with behavior ", behavior), "Isolated");
     if (flag(object, "invert", false, "Split")) refuse("pre_tokenizer Split with invert");
     const Json& pattern = get_member(object, "pattern", where);
-    if (const auto regex = find_string(pattern, "Regex", where)) spec_.splits.push_back({*regex});
-    else spec_.splits.push_back({literal_pattern(get_string(pattern, "String", where))});
+    if (const auto regex = find_string(pattern, "Regex", where))
+      spec_.splits.push_back({*regex});
+    else
+      spec_.splits.push_back({literal_pattern(get_string(pattern, "String", where))});
   }
 
   void read_postprocessor(const Json& object) {
@@ -302,7 +331,8 @@ class Builder {
     std::vector<std::int32_t> prefix, suffix;
     bool seen_text = false;
     for (const Json& item : list(object, "single", "post_processor")) {
-      if (!item.is_object()) throw FormatError(cat(where, ": found ", item.type_name(), " in 'single', an object was needed"));
+      if (!item.is_object())
+        throw FormatError(cat(where, ": found ", item.type_name(), " in 'single', an object was needed"));
       if (item.contains("Sequence")) {
         if (seen_text) refuse("post_processor TemplateProcessing that repeats the text");
         seen_text = true;
@@ -311,7 +341,8 @@ class Builder {
       const std::string name = get_string(get_member(item, "SpecialToken", where), "id", where);
       const Json& special = get_member(get_member(object, "special_tokens", where), name.c_str(), where);
       for (const Json& id : list(special, "ids", "post_processor")) {
-        if (!id.is_number_integer() || id < 0 || id > INT32_MAX) throw FormatError(cat(where, ": an id of '", printable(name), "' is not an id"));
+        if (!id.is_number_integer() || id < 0 || id > INT32_MAX)
+          throw FormatError(cat(where, ": an id of '", printable(name), "' is not an id"));
         (seen_text ? suffix : prefix).push_back(id.get<std::int32_t>());
       }
     }
@@ -326,7 +357,8 @@ class Builder {
     std::size_t single = 0;
     for (const std::string& token : spec_.tokens)
       if (token.size() <= 2 && is_byte_spelling(token)) ++single;
-    if (single < 256) refuse(cat("model.unk_token '", unknown_token_, "' with a vocabulary that lacks ", 256 - single, " bytes"));
+    if (single < 256)
+      refuse(cat("model.unk_token '", unknown_token_, "' with a vocabulary that lacks ", 256 - single, " bytes"));
   }
   static bool is_byte_spelling(const std::string& token) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(token[i])); };

@@ -57,8 +57,10 @@ std::size_t append_replacing_ill_formed(std::string& out, std::string_view text)
     if (at == text.size()) return at;
     const Utf8Step step = read_utf8(text.substr(at));
     if (step.kind == Utf8Step::kIncomplete) return at;
-    if (step.kind == Utf8Step::kCharacter) out.append(text, at, step.bytes);
-    else out.append(kReplacementCharacter);
+    if (step.kind == Utf8Step::kCharacter)
+      out.append(text, at, step.bytes);
+    else
+      out.append(kReplacementCharacter);
     at += step.bytes;
   }
 }

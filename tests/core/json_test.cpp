@@ -24,13 +24,15 @@ TEST(Json, ErrorsNameThePlaceAndTheCauseInOneLine) {
 }
 
 TEST(Json, RefusesAbsurdNestingInsteadOfOverflowingTheStack) {
-  EXPECT_NE(message_of([] { parse_json(std::string(1'000'000, '['), "deep.json"); }).find("nested deeper"), std::string::npos);
+  EXPECT_NE(message_of([] { parse_json(std::string(1'000'000, '['), "deep.json"); }).find("nested deeper"),
+            std::string::npos);
   EXPECT_NO_THROW(parse_json(std::string(100, '[') + std::string(100, ']'), "x"));
   EXPECT_NO_THROW(parse_json("\"" + std::string(5000, '[') + "\"", "x"));  // brackets inside a string do not count
 }
 
 TEST(Json, TypedAccessSaysWhatWasFound) {
-  const Json object = parse_json(R"({"n": 3, "x": 1.5, "s": "t", "b": true, "nil": null, "big": 18446744073709551615})", "f");
+  const Json object =
+      parse_json(R"({"n": 3, "x": 1.5, "s": "t", "b": true, "nil": null, "big": 18446744073709551615})", "f");
   EXPECT_EQ(get_int(object, "n", "f"), 3);
   EXPECT_EQ(get_number(object, "n", "f"), 3.0);
   EXPECT_EQ(find_int(object, "nil", "f"), std::nullopt);
@@ -42,7 +44,9 @@ TEST(Json, TypedAccessSaysWhatWasFound) {
 }
 
 TEST(Json, UniqueParserRefusesAKeyThatIsThereTwice) {
-  EXPECT_NE(message_of([] { parse_json_unique(R"({"a": {"b": 1, "b": 2}})", "x"); }).find("x: the key 'b' is there twice"), std::string::npos);
+  EXPECT_NE(
+      message_of([] { parse_json_unique(R"({"a": {"b": 1, "b": 2}})", "x"); }).find("x: the key 'b' is there twice"),
+      std::string::npos);
   EXPECT_EQ(parse_json_unique(R"({"a": {"b": 1}, "b": {"b": 1}, "c": [{"a": 1}, {"a": 2}]})", "x").size(), 3u);
   EXPECT_NE(message_of([] { parse_json_unique("{\"a\": ", "x"); }).find("not valid JSON"), std::string::npos);
 }

@@ -46,7 +46,8 @@ TEST(CommandLine, HelpListsTheVerbsAndEachHasExamples) {
 TEST(CommandLine, VersionTellsTheBuildAndTheMachine) {
   const Outcome version = kvgauge({"--version"});
   EXPECT_EQ(version.exit, 0);
-  for (const char* const part : {"kvgauge 0.", "commit ", "build: ", "cuda: ", "cpu: "}) EXPECT_NE(version.out.find(part), std::string::npos) << version.out;
+  for (const char* const part : {"kvgauge 0.", "commit ", "build: ", "cuda: ", "cpu: "})
+    EXPECT_NE(version.out.find(part), std::string::npos) << version.out;
 }
 
 TEST(CommandLine, UnknownVerbsAndFlagsAreRefusedWithAGuess) {
@@ -57,7 +58,8 @@ TEST(CommandLine, UnknownVerbsAndFlagsAreRefusedWithAGuess) {
   const Job job;
   expect_refusal(job.run({"--max-token", "5"}), 2, "did you mean --max-tokens?");
   expect_refusal(job.run({"extra"}), 2, "found 'extra'");
-  for (const char* const later : {"--difficulty", "--select", "--embed"}) expect_refusal(job.run({later, "x"}), 2, later);
+  for (const char* const later : {"--difficulty", "--select", "--embed"})
+    expect_refusal(job.run({later, "x"}), 2, later);
 }
 
 TEST(CommandLine, ValuesAreCheckedBeforeTheModelIsLoaded) {
@@ -106,7 +108,8 @@ TEST(CommandLine, CombinationsAreChecked) {
 
 TEST(CommandLine, NoCudaInThisBuildIsADeviceError) {
   const Job job;
-  for (const char* const device : {"cuda", "cuda:1", "emulated"}) expect_refusal(job.run({"--device", device}), 4, "this build has no CUDA back end");
+  for (const char* const device : {"cuda", "cuda:1", "emulated"})
+    expect_refusal(job.run({"--device", device}), 4, "this build has no CUDA back end");
 }
 
 TEST(CommandLine, MissingOrBadFilesAreInputErrors) {

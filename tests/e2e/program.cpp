@@ -22,11 +22,13 @@ Program::Program(const std::vector<std::string>& arguments, const std::string& i
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  const std::string in = (dir_.path() / "in").string(), out = (dir_.path() / "out").string(), err = (dir_.path() / "err").string();
+  const std::string in = (dir_.path() / "in").string(), out = (dir_.path() / "out").string(),
+                    err = (dir_.path() / "err").string();
   ::setenv("OMP_WAIT_POLICY", "passive", 1);  // threads that wait must not spin while other tests need the cores
   pid_ = ::fork();
   if (pid_ == 0) {
-    const int files[] = {::open(in.c_str(), O_RDONLY), ::open(out.c_str(), O_WRONLY | O_CREAT, 0600), ::open(err.c_str(), O_WRONLY | O_CREAT, 0600)};
+    const int files[] = {::open(in.c_str(), O_RDONLY), ::open(out.c_str(), O_WRONLY | O_CREAT, 0600),
+                         ::open(err.c_str(), O_WRONLY | O_CREAT, 0600)};
     for (int i = 0; i < 3; ++i) ::dup2(files[i], i);
     if (file_bytes > 0) {
       const rlimit limit{static_cast<rlim_t>(file_bytes), static_cast<rlim_t>(file_bytes)};
@@ -49,7 +51,9 @@ Outcome Program::wait() {
   int status = 0;
   ::waitpid(pid_, &status, 0);
   pid_ = -1;
-  return {.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), .out = read_file(dir_.path() / "out"), .err = read_file(dir_.path() / "err")};
+  return {.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status),
+          .out = read_file(dir_.path() / "out"),
+          .err = read_file(dir_.path() / "err")};
 }
 
 std::vector<OrderedJson> rows_of(const std::string& text) {

@@ -11,7 +11,7 @@ namespace kvgauge::testing {
 
 /// How a run of the built binary ended.
 struct Outcome {
-  int exit = -1;      ///< exit code, or 1000 + the signal that ended it
+  int exit = -1;  ///< exit code, or 1000 + the signal that ended it
   std::string out, err;
 };
 
@@ -33,7 +33,9 @@ class Program {
   pid_t pid_ = -1;
 };
 
-inline Outcome kvgauge(const std::vector<std::string>& arguments, const std::string& input = "") { return Program(arguments, input).wait(); }
+inline Outcome kvgauge(const std::vector<std::string>& arguments, const std::string& input = "") {
+  return Program(arguments, input).wait();
+}
 
 /// The rows of a JSONL text. Fails the test on a line that is none.
 std::vector<OrderedJson> rows_of(const std::string& text);

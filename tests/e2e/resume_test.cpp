@@ -1,5 +1,5 @@
-// A job survives whatever ends it: kill -9, signals, a full disk. After --resume every row is there once, with the bytes of an
-// uninterrupted run (but for `timing`).
+// A job survives whatever ends it: kill -9, signals, a full disk. After --resume every row is there once, with the
+// bytes of an uninterrupted run (but for `timing`).
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -21,7 +21,9 @@ struct Job {
   std::string in = (dir.path() / "in.jsonl").string(), out = (dir.path() / "out.jsonl").string();
   explicit Job(int rows = kRows) { write_file(in, questions(rows)); }
   std::vector<std::string> run(const std::vector<std::string>& more = {}, bool resume = true) const {
-    std::vector<std::string> arguments = {"run", "--input", in, "--output", out, "--think", "on", "--max-tokens", "60", "--ignore-eos", "--dtype", "f32", "--batch-invariant", "--threads", "2", "--quiet", "--max-batch", "4"};
+    std::vector<std::string> arguments = {
+        "run",          "--input", in,    "--output",          out,         "--think", "on",      "--max-tokens", "60",
+        "--ignore-eos", "--dtype", "f32", "--batch-invariant", "--threads", "2",       "--quiet", "--max-batch",  "4"};
     if (resume) arguments.push_back("--resume");
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
@@ -29,7 +31,8 @@ struct Job {
   void expect_rows_of(const std::vector<OrderedJson>& want) const {
     const auto rows = rows_in(out);
     ASSERT_EQ(rows.size(), want.size());
-    for (std::size_t i = 0; i < rows.size(); ++i) ASSERT_EQ(without_timing(rows[i]), without_timing(want[i])) << "row " << i;
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      ASSERT_EQ(without_timing(rows[i]), without_timing(want[i])) << "row " << i;
   }
 };
 
@@ -59,7 +62,8 @@ TEST(Resume, KilledAtRandomMomentsEveryRowIsThereOnce) {
   ASSERT_EQ(want.size(), static_cast<std::size_t>(kRows));
   for (const bool unordered : {false, true}) {
     const Job job;
-    const std::vector<std::string> more = unordered ? std::vector<std::string>{"--unordered"} : std::vector<std::string>{};
+    const std::vector<std::string> more =
+        unordered ? std::vector<std::string>{"--unordered"} : std::vector<std::string>{};
     for (int kills = 0; kills < 10; ++kills) {
       Program program(job.run(more));
       sleep_ms(static_cast<int>(random() % 300));

@@ -9,7 +9,8 @@
 namespace kvgauge::testing {
 namespace {
 
-const std::vector<std::string> kPipe = {"run", "--input", "-", "--think", "off", "--quiet", "--max-tokens", "40", "--dtype", "f32"};
+const std::vector<std::string> kPipe = {"run",     "--input",      "-",  "--think", "off",
+                                        "--quiet", "--max-tokens", "40", "--dtype", "f32"};
 
 Outcome pipe(const std::string& rows, const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments = kPipe;
@@ -31,7 +32,8 @@ TEST(Run, RowsHaveTextUsageAndScoresInInputOrder) {
     EXPECT_NE(row["text"].get<std::string>().find("####"), std::string::npos);
     EXPECT_TRUE(row["answer"].is_string()) << "carried through";
     EXPECT_GT(row["usage"]["prompt_tokens"], 10);
-    EXPECT_EQ(row["scores"]["kv_coe"]["tokens"].get<int>(), row["usage"]["completion_tokens"].get<int>() - 1) << "the last token is never fed back";
+    EXPECT_EQ(row["scores"]["kv_coe"]["tokens"].get<int>(), row["usage"]["completion_tokens"].get<int>() - 1)
+        << "the last token is never fed back";
     EXPECT_TRUE(row["scores"]["kv_coe"]["valid"]);
     EXPECT_TRUE(row["scores"]["kv_coe"]["normalized"]["c"].is_number());
     EXPECT_GT(row["scores"]["prob"]["maxprob_official"], 0.1);
@@ -40,7 +42,8 @@ TEST(Run, RowsHaveTextUsageAndScoresInInputOrder) {
 }
 
 TEST(Run, AnswersAreTheGoldenOnes) {
-  const OrderedJson golden = parse_ordered_json(read_file(repo_path("tests/golden/tiny-reasoner/golden_00_fast.json")), "golden");
+  const OrderedJson golden =
+      parse_ordered_json(read_file(repo_path("tests/golden/tiny-reasoner/golden_00_fast.json")), "golden");
   OrderedJson row = OrderedJson::object();
   row["messages"] = golden["messages"];
   const Outcome outcome = pipe(row.dump() + "\n", {"--output-ids"});
@@ -51,7 +54,8 @@ TEST(Run, AnswersAreTheGoldenOnes) {
 }
 
 TEST(Run, MalformedLinesBecomeErrorRowsAndTheJobGoesOn) {
-  const std::string rows = questions(1) + "{\"prompt\": oops\n\n[1,2]\n{\"id\":\"e\",\"prompt\":\"\xFF\"}\n" + questions(1, 1);
+  const std::string rows =
+      questions(1) + "{\"prompt\": oops\n\n[1,2]\n{\"id\":\"e\",\"prompt\":\"\xFF\"}\n" + questions(1, 1);
   const Outcome outcome = pipe(rows);
   EXPECT_EQ(outcome.exit, 1) << "finished, but rows failed";
   const auto out = rows_of(outcome.out);
@@ -73,13 +77,16 @@ TEST(Run, APromptLongerThanTheContextIsAnErrorRow) {
   const auto rows = rows_of(outcome.out);
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_EQ(rows[0]["finish_reason"], "error");
-  EXPECT_NE(rows[0]["error"].get<std::string>().find("1024"), std::string::npos) << "the context is named: " << rows[0].dump();
+  EXPECT_NE(rows[0]["error"].get<std::string>().find("1024"), std::string::npos)
+      << "the context is named: " << rows[0].dump();
   EXPECT_TRUE(rows[1]["error"].is_null());
 }
 
 TEST(Run, BatchRowsAnswerInTheBatchFormat) {
-  const std::string row = R"({"custom_id":"c1","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[{"role":"user","content":"Tom has 3 pens. He buys 4. How many pens has he?"}],"max_tokens":5}})";
-  const std::string bad = R"({"custom_id":"c2","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"x"}],"presence_penalty":1}})";
+  const std::string row =
+      R"({"custom_id":"c1","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[{"role":"user","content":"Tom has 3 pens. He buys 4. How many pens has he?"}],"max_tokens":5}})";
+  const std::string bad =
+      R"({"custom_id":"c2","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"x"}],"presence_penalty":1}})";
   const Outcome outcome = pipe(row + "\n" + bad + "\n");
   EXPECT_EQ(outcome.exit, 1);
   const auto rows = rows_of(outcome.out);
@@ -105,7 +112,8 @@ TEST(Run, SeveralAnswersOverOnePrompt) {
 }
 
 TEST(Run, SamplingDependsOnTheSeedAndTheRowOnly) {
-  const std::vector<std::string> sampled = {"--temperature", "1.5", "--seed", "5", "--batch-invariant", "--scores", "none"};
+  const std::vector<std::string> sampled = {"--temperature",     "1.5",      "--seed", "5",
+                                            "--batch-invariant", "--scores", "none"};
   std::vector<std::string> alone = sampled, reseeded = sampled;
   alone.insert(alone.end(), {"--max-batch", "1"});
   reseeded[3] = "6";
@@ -140,14 +148,17 @@ TEST(Run, StopStringsEndTheText) {
 }
 
 TEST(Run, PromptTemplateAndLimit) {
-  const auto rows = rows_of(pipe("{\"a\":\"Tom has 3 pens.\",\"b\":4}\n{}\n{}\n", {"--prompt-template", "{a} He buys {b}. How many pens has he?", "--limit", "2"}).out);
+  const auto rows = rows_of(pipe("{\"a\":\"Tom has 3 pens.\",\"b\":4}\n{}\n{}\n",
+                                 {"--prompt-template", "{a} He buys {b}. How many pens has he?", "--limit", "2"})
+                                .out);
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_TRUE(rows[0]["error"].is_null());
   EXPECT_NE(rows[1]["error"].get<std::string>().find("'a'"), std::string::npos);
 }
 
 TEST(Run, NoChatGivesThePromptAsItIs) {
-  const Outcome outcome = kvgauge({"run", "--input", "-", "--no-chat", "--quiet", "--max-tokens", "3", "--output-ids"}, "{\"prompt\":\"Hello\"}\n{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}\n");
+  const Outcome outcome = kvgauge({"run", "--input", "-", "--no-chat", "--quiet", "--max-tokens", "3", "--output-ids"},
+                                  "{\"prompt\":\"Hello\"}\n{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}\n");
   EXPECT_EQ(outcome.exit, 1);
   const auto rows = rows_of(outcome.out);
   const auto tokens = rows_of(kvgauge({"tokenize", "--text", "Hello"}).out);
@@ -157,14 +168,16 @@ TEST(Run, NoChatGivesThePromptAsItIs) {
 
 TEST(Run, UnorderedRowsAreTheSameRows) {
   auto sorted = rows_of(pipe(questions(8), {"--unordered", "--batch-invariant"}).out);
-  std::sort(sorted.begin(), sorted.end(), [](const OrderedJson& a, const OrderedJson& b) { return a["index"] < b["index"]; });
+  std::sort(sorted.begin(), sorted.end(),
+            [](const OrderedJson& a, const OrderedJson& b) { return a["index"] < b["index"]; });
   const auto rows = rows_of(pipe(questions(8), {"--batch-invariant"}).out);
   ASSERT_EQ(sorted.size(), rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(without_timing(sorted[i]), without_timing(rows[i]));
 }
 
 TEST(Run, AFullDeviceIsExit4) {
-  const Outcome outcome = kvgauge({"run", "--input", "-", "--output", "/dev/full", "--quiet", "--max-tokens", "3"}, questions(2));
+  const Outcome outcome =
+      kvgauge({"run", "--input", "-", "--output", "/dev/full", "--quiet", "--max-tokens", "3"}, questions(2));
   EXPECT_EQ(outcome.exit, 4);
   EXPECT_NE(outcome.err.find("/dev/full"), std::string::npos) << outcome.err;
 }

@@ -15,7 +15,8 @@ struct Answered {
   std::string in = (dir.path() / "q.jsonl").string(), answers = (dir.path() / "a.jsonl").string();
   explicit Answered(int rows, std::vector<std::string> more) {
     write_file(in, questions(rows));
-    more.insert(more.begin(), {"run", "--input", in, "--output", answers, "--quiet", "--output-ids", "--max-tokens", "150", "--threads", "2"});
+    more.insert(more.begin(), {"run", "--input", in, "--output", answers, "--quiet", "--output-ids", "--max-tokens",
+                               "150", "--threads", "2"});
     const Outcome outcome = kvgauge(more);
     EXPECT_EQ(outcome.exit, 0) << outcome.err;
   }
@@ -33,10 +34,12 @@ void expect_near(const OrderedJson& a, const OrderedJson& b, double tolerance, c
   ASSERT_EQ(a.type() == OrderedJson::value_t::null, b.type() == OrderedJson::value_t::null) << path;
   if (a.is_object()) {
     ASSERT_EQ(a.size(), b.size()) << path;
-    for (const auto& member : a.items()) expect_near(member.value(), b.at(member.key()), tolerance, path + "." + member.key());
+    for (const auto& member : a.items())
+      expect_near(member.value(), b.at(member.key()), tolerance, path + "." + member.key());
   } else if (a.is_number_float()) {
     const double x = a.get<double>(), y = b.get<double>();
-    // Differences of nearly equal terms (R = mean m - mean a) keep the absolute error of their terms, which are of order one.
+    // Differences of nearly equal terms (R = mean m - mean a) keep the absolute error of their terms, which are of
+    // order one.
     EXPECT_NEAR(x, y, tolerance * std::max({std::abs(x), std::abs(y), path.ends_with(".r") ? 1.0 : 1e-3})) << path;
   } else {
     EXPECT_EQ(a, b) << path;
@@ -64,9 +67,11 @@ TEST(Score, AgreesWithRunInF32) {
 TEST(Score, IsBitEqualToRunWhenBatchInvariant) {
   for (const char* const dtype : {"f32", "auto"}) {
     const Answered answered(10, {"--batch-invariant", "--dtype", dtype, "--think", "on"});
-    const auto rows = rows_in(answered.answers), scored = answered.scored({"--batch-invariant", "--dtype", dtype, "--max-batch", "3"});
+    const auto rows = rows_in(answered.answers),
+               scored = answered.scored({"--batch-invariant", "--dtype", dtype, "--max-batch", "3"});
     ASSERT_EQ(rows.size(), scored.size());
-    for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i]["scores"], scored[i]["scores"]) << "row " << i << ", " << dtype;
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      EXPECT_EQ(rows[i]["scores"], scored[i]["scores"]) << "row " << i << ", " << dtype;
   }
 }
 
@@ -82,7 +87,9 @@ TEST(Score, TextPairsGetTheEndOfTurn) {
     pair["response"] = row["text"];
     pairs += pair.dump() + "\n";
   }
-  const Outcome outcome = kvgauge({"score", "--input", "-", "--think", "off", "--quiet", "--output-ids", "--dtype", "f32"}, pairs + "{\"prompt\":\"no response\"}\n");
+  const Outcome outcome =
+      kvgauge({"score", "--input", "-", "--think", "off", "--quiet", "--output-ids", "--dtype", "f32"},
+              pairs + "{\"prompt\":\"no response\"}\n");
   EXPECT_EQ(outcome.exit, 1);
   const auto scored = rows_of(outcome.out);
   ASSERT_EQ(scored.size(), 4u);
@@ -118,7 +125,8 @@ TEST(GradeAndEvaluate, FindTheAccuracyAndAnAurocForEveryScore) {
     found = found || score["name"] == "kv_coe.normalized.c";
   }
   EXPECT_TRUE(found);
-  EXPECT_NE(kvgauge({"evaluate", "--input", graded}).out.find("kv_coe.normalized.c"), std::string::npos) << "a table on stdout";
+  EXPECT_NE(kvgauge({"evaluate", "--input", graded}).out.find("kv_coe.normalized.c"), std::string::npos)
+      << "a table on stdout";
   EXPECT_EQ(kvgauge({"evaluate", "--input", graded, "--score", "kv_coe.nothing"}).exit, 2);
 }
 
@@ -127,7 +135,8 @@ TEST(GradeAndEvaluate, GoldIsJoinedById) {
   const std::string gold = (dir.path() / "gold.jsonl").string();
   write_file(gold, "{\"id\":\"b\",\"answer\":\"so it is\\n#### 4\"}\n{\"id\":5,\"answer\":\"7\"}\n");
   const Outcome outcome = kvgauge({"grade", "--dataset", "gsm8k", "--input", "-", "--gold", gold, "--quiet"},
-                                  "{\"id\":\"5\",\"text\":\"The answer is 7.\"}\n{\"custom_id\":\"b\",\"text\":\"#### 5\"}\n{\"id\":\"z\",\"text\":\"1\"}\nnonsense\n");
+                                  "{\"id\":\"5\",\"text\":\"The answer is 7.\"}\n{\"custom_id\":\"b\",\"text\":\"#### "
+                                  "5\"}\n{\"id\":\"z\",\"text\":\"1\"}\nnonsense\n");
   EXPECT_EQ(outcome.exit, 1) << "two rows could not be graded";
   const auto rows = rows_of(outcome.out);
   ASSERT_EQ(rows.size(), 4u);
@@ -144,14 +153,16 @@ TEST(TokenizeAndInspect, TellWhatAModelIs) {
   ASSERT_EQ(rows.size(), 3u);
   EXPECT_EQ(rows[1]["ids"].size(), 0u);
   EXPECT_EQ(rows[2]["ids"].dump(), "[1022]");
-  const auto text = rows_of(kvgauge({"tokenize", "--decode"}, rows[0].dump() + "\n" + rows[0]["ids"].dump() + "\n").out);
+  const auto text =
+      rows_of(kvgauge({"tokenize", "--decode"}, rows[0].dump() + "\n" + rows[0]["ids"].dump() + "\n").out);
   EXPECT_EQ(text.at(0)["text"], "The answer is 4.");
   EXPECT_EQ(text.at(1)["text"], "The answer is 4.");
   EXPECT_EQ(kvgauge({"tokenize", "--decode", "--text", "1 x"}).exit, 3);
 
   const OrderedJson facts = parse_ordered_json(kvgauge({"inspect", "--json", "--kv-memory", "1GiB"}).out, "inspect");
   EXPECT_EQ(facts["architecture"], "qwen3");
-  const std::int64_t per_token = 2 * facts["layers"].get<std::int64_t>() * facts["kv_heads"].get<std::int64_t>() * facts["head_dim"].get<std::int64_t>() * 2;
+  const std::int64_t per_token = 2 * facts["layers"].get<std::int64_t>() * facts["kv_heads"].get<std::int64_t>() *
+                                 facts["head_dim"].get<std::int64_t>() * 2;
   EXPECT_EQ(facts["kv_cache"]["bf16"]["bytes_per_token"], per_token);
   EXPECT_EQ(facts["kv_cache"]["f32"]["bytes_per_token"], 2 * per_token);
   EXPECT_EQ(facts["kv_cache"]["bf16"]["sequences_4k"], (std::int64_t{1} << 30) / (per_token * 4096));

@@ -22,7 +22,8 @@ EngineOptions tiny() {
 }
 
 std::vector<std::int32_t> chat(Engine& engine, const std::string& question, std::optional<bool> thinking) {
-  const Prompter prompter{.tokenizer = &engine.tokenizer(), .chat_template = engine.chat_template(), .bos_token = {}, .eos_token = {}};
+  const Prompter prompter{
+      .tokenizer = &engine.tokenizer(), .chat_template = engine.chat_template(), .bos_token = {}, .eos_token = {}};
   OrderedJson messages = OrderedJson::array();
   messages.push_back({{"role", "user"}, {"content", question}});
   return prompter.tokens_of_chat(prompter.render(messages, nullptr, thinking));
@@ -32,7 +33,8 @@ constexpr const char* kQuestion = "Eva starts a game with 8 points. She scores 6
 
 Finished run_one(Engine& engine, Request request) {
   engine.submit(std::move(request));
-  while (engine.step()) {}
+  while (engine.step()) {
+  }
   auto done = engine.next_finished();
   EXPECT_TRUE(done.has_value());
   return std::move(*done);
@@ -92,7 +94,8 @@ TEST(Engine, WhatCanNeverRunIsAnErrorOfItsRowOnly) {
     return run_one(engine, std::move(request)).error;
   };
   EXPECT_EQ(error_of([](Request&) {}), "");
-  EXPECT_NE(error_of([](Request& r) { r.prompt.assign(64, 5); }).find("prompt of 64 tokens: the context holds 64"), std::string::npos);
+  EXPECT_NE(error_of([](Request& r) { r.prompt.assign(64, 5); }).find("prompt of 64 tokens: the context holds 64"),
+            std::string::npos);
   EXPECT_NE(error_of([](Request& r) { r.prompt.clear(); }).find("empty"), std::string::npos);
   EXPECT_NE(error_of([](Request& r) { r.prompt = {1, 4096}; }).find("token 4096"), std::string::npos);
   EXPECT_NE(error_of([](Request& r) { r.prompt = {-1}; }).find("token -1"), std::string::npos);
@@ -102,7 +105,8 @@ TEST(Engine, WhatCanNeverRunIsAnErrorOfItsRowOnly) {
   EXPECT_NE(error_of([](Request& r) { r.sampling.min_p = 1.5; }).find("min_p"), std::string::npos);
   EXPECT_NE(error_of([](Request& r) { r.samples = 0; }).find("n is 0"), std::string::npos);
   EXPECT_NE(error_of([](Request& r) { r.response = std::vector<std::int32_t>(); }).find("response"), std::string::npos);
-  EXPECT_NE(error_of([](Request& r) { r.response = std::vector<std::int32_t>(60, 3); }).find("context"), std::string::npos);
+  EXPECT_NE(error_of([](Request& r) { r.response = std::vector<std::int32_t>(60, 3); }).find("context"),
+            std::string::npos);
   EXPECT_EQ(error_of([](Request&) {}), "");  // and the engine goes on
   EXPECT_EQ(engine.unfinished(), 0);
 }
@@ -122,7 +126,11 @@ TEST(Engine, RefusesOptionsItCannotKeepByName) {
   EXPECT_NE(message([](EngineOptions& o) { o.dtype = "fp4"; }).find("--dtype"), std::string::npos);
   EXPECT_NE(message([](EngineOptions& o) { o.max_model_len = 1 << 20; }).find("--max-model-len"), std::string::npos);
   EXPECT_NE(message([](EngineOptions& o) { o.kv_memory = 100; }).find("--kv-memory"), std::string::npos);
-  EXPECT_NE(message([](EngineOptions& o) { o.kv_memory = 1 << 20; o.max_model_len = 1024; }).find("raise --kv-memory"), std::string::npos);
+  EXPECT_NE(message([](EngineOptions& o) {
+              o.kv_memory = 1 << 20;
+              o.max_model_len = 1024;
+            }).find("raise --kv-memory"),
+            std::string::npos);
   EXPECT_NE(message([](EngineOptions& o) { o.max_batch = 0; }).find("--max-batch"), std::string::npos);
   EXPECT_NE(message([](EngineOptions& o) { o.model = "no/such/model"; }).find("no/such/model"), std::string::npos);
 }
@@ -138,7 +146,8 @@ TEST(Engine, SampledAnswersDependOnTheirSeedAndStreamNotOnTheirNeighbours) {
     request.stream = stream;
     const std::int64_t number = engine.submit(std::move(request));
     for (int i = 0; i < neighbours; ++i) engine.submit(ask(engine, 20, i % 2 == 0));
-    while (engine.step()) {}
+    while (engine.step()) {
+    }
     std::vector<std::int32_t> tokens;
     while (const auto done = engine.next_finished())
       if (done->request == number) tokens = done->answers[0].tokens;
@@ -193,7 +202,8 @@ TEST(Engine, TwoPagesAreEnoughForEverybodyInTurn) {
   for (int i = 0; i < 10; ++i) engine.submit(ask(engine, 20));
   int finished = 0;
   for (int guard = 0; engine.step(); ++guard) ASSERT_LT(guard, 5000);
-  while (const auto done = engine.next_finished()) finished += done->error.empty() && done->answers[0].text == "The answer is 14.\n#### 14";
+  while (const auto done = engine.next_finished())
+    finished += done->error.empty() && done->answers[0].text == "The answer is 14.\n#### 14";
   EXPECT_EQ(finished, 10);
 }
 

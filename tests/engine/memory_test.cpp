@@ -44,7 +44,8 @@ namespace {
 
 Request question(std::int64_t prompt, std::int64_t tokens, std::int64_t vocab, std::int64_t salt) {
   Request request;
-  for (std::int64_t t = 0; t < prompt; ++t) request.prompt.push_back(static_cast<std::int32_t>((t * 31 + salt * 17) % vocab));
+  for (std::int64_t t = 0; t < prompt; ++t)
+    request.prompt.push_back(static_cast<std::int32_t>((t * 31 + salt * 17) % vocab));
   request.stop = {.max_tokens = tokens, .stop = {}, .ignore_eos = true};
   request.scores = {.kv_coe = true, .prob = true};
   return request;
@@ -61,8 +62,18 @@ std::int64_t status_kib(const char* field) {
 
 TEST(Memory, PeakIsWeightsTableAndPagesAndAtMost200MiBMore) {
   const testing::TempDir folder;
-  // 12 layers of 12.6 M parameters and a table of 32 M: 368 MB in bf16; the file is as large again and must not stay in memory.
-  testing::write_random_model(folder.path() / "m", {.layers = 12, .hidden = 1024, .heads = 16, .kv_heads = 4, .head_dim = 64, .intermediate = 3072, .vocab = 32768, .max_positions = 2048}, 5);
+  // 12 layers of 12.6 M parameters and a table of 32 M: 368 MB in bf16; the file is as large again and must not stay in
+  // memory.
+  testing::write_random_model(folder.path() / "m",
+                              {.layers = 12,
+                               .hidden = 1024,
+                               .heads = 16,
+                               .kv_heads = 4,
+                               .head_dim = 64,
+                               .intermediate = 3072,
+                               .vocab = 32768,
+                               .max_positions = 2048},
+                              5);
   int pipes[2];
   ASSERT_EQ(::pipe(pipes), 0);
   const pid_t child = ::fork();  // a fresh high-water mark
@@ -77,7 +88,8 @@ TEST(Memory, PeakIsWeightsTableAndPagesAndAtMost200MiBMore) {
       options.max_batch = 8;
       Engine engine(options);
       for (int i = 0; i < 8; ++i) engine.submit(question(200, 8, 32768, i));
-      while (engine.step()) {}
+      while (engine.step()) {
+      }
       const EngineStats stats = engine.stats();
       report[0] = status_kib("VmHWM:") * 1024;
       report[1] = static_cast<std::int64_t>(stats.weight_bytes + stats.table_bytes + stats.kv_bytes);
@@ -93,7 +105,8 @@ TEST(Memory, PeakIsWeightsTableAndPagesAndAtMost200MiBMore) {
   ::close(pipes[0]);
   ::close(pipes[1]);
   ASSERT_GT(report[0], 0);
-  std::printf("peak %lld MB, weights + table + pages %lld MB\n", static_cast<long long>(report[0] / 1'000'000), static_cast<long long>(report[1] / 1'000'000));
+  std::printf("peak %lld MB, weights + table + pages %lld MB\n", static_cast<long long>(report[0] / 1'000'000),
+              static_cast<long long>(report[1] / 1'000'000));
   EXPECT_LE(report[0], report[1] + 200'000'000);
 }
 
@@ -108,14 +121,15 @@ TEST(Memory, ADecodeStepAllocatesNothing) {
     request.scores = {.kv_coe = true, .prob = true};
     engine.submit(request);
   }
-  for (int i = 0; i < 40; ++i) ASSERT_TRUE(engine.step());  // prefill, first decode steps: everything has been used once
+  for (int i = 0; i < 40; ++i)
+    ASSERT_TRUE(engine.step());  // prefill, first decode steps: everything has been used once
   const std::int64_t before = allocations;
   const auto heap_before = ::mallinfo2().uordblks;
   constexpr int kSteps = 100;
   for (int i = 0; i < kSteps; ++i) ASSERT_TRUE(engine.step());
   const std::int64_t grown = allocations - before;
-  // The text of an answer grows as it is written (amortised doubling of one string per sequence); nothing else may allocate:
-  // not the back end, not the scheduler, not the gauges.
+  // The text of an answer grows as it is written (amortised doubling of one string per sequence); nothing else may
+  // allocate: not the back end, not the scheduler, not the gauges.
   EXPECT_LE(grown, 4 * 3) << "operator new calls in " << kSteps << " decode steps of 4 sequences";
   EXPECT_LE(::mallinfo2().uordblks, heap_before + 4 * 4096) << "malloc calls past operator new";
 }

@@ -1,5 +1,5 @@
-// A scheduler that has warmed up allocates nothing: thousands of decode steps, with pages that fill, are offered to the prefix cache,
-// evict older ones, and with preemptions on top, without a call of operator new.
+// A scheduler that has warmed up allocates nothing: thousands of decode steps, with pages that fill, are offered to the
+// prefix cache, evict older ones, and with preemptions on top, without a call of operator new.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

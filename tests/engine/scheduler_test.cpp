@@ -61,7 +61,8 @@ TEST(Scheduler, SharesTheBudgetOldestFirstInChunks) {
   bench.add(100, 4);
   EXPECT_EQ(bench.step(), (Plan{{0, 20}, {10, 5}, {20, 20}, {30, 5}}));
   EXPECT_EQ(a.computed, 20);
-  EXPECT_EQ(bench.step(), (Plan{{0, 20}, {10, 0}, {20, 20}, {30, 10}})) << "10 has nothing pending; its caller did not go on";
+  EXPECT_EQ(bench.step(), (Plan{{0, 20}, {10, 0}, {20, 20}, {30, 10}}))
+      << "10 has nothing pending; its caller did not go on";
   const StepPlan& plan = bench.scheduler.plan_step();
   EXPECT_EQ(plan.rows, 45);
   EXPECT_EQ(plan.items[0].first_position, 40);
@@ -119,7 +120,8 @@ TEST(Scheduler, TakesAPromptFromThePrefixCache) {
   Sequence& b = bench.add(100, 7);
   Sequence& exact = bench.add(96, 7);
   Sequence& none = bench.add(100, 7, 0);
-  EXPECT_EQ(bench.step(), (Plan{{0, 0}, {10, 4}, {20, 32}, {30, 100}})) << "the last token of a prompt is computed for its logits";
+  EXPECT_EQ(bench.step(), (Plan{{0, 0}, {10, 4}, {20, 32}, {30, 100}}))
+      << "the last token of a prompt is computed for its logits";
   EXPECT_EQ(b.cached_tokens, 96);
   EXPECT_EQ(exact.cached_tokens, 64);
   EXPECT_EQ(none.cached_tokens, 0);
@@ -150,7 +152,9 @@ TEST(Scheduler, PreemptsTheYoungestAndReadmitsIt) {
   Sequence& a = bench.add(64, 1);
   Sequence& b = bench.add(80, 2);
   EXPECT_EQ(bench.step().size(), 2u);
-  const auto grow = [&](std::int64_t tokens) { a.tokens.resize(a.tokens.size() + static_cast<std::size_t>(tokens), 1); };
+  const auto grow = [&](std::int64_t tokens) {
+    a.tokens.resize(a.tokens.size() + static_cast<std::size_t>(tokens), 1);
+  };
   grow(32);
   EXPECT_EQ(bench.step(), (Plan{{0, 32}, {10, 0}}));
   EXPECT_EQ(bench.scheduler.pool().free_blocks(), 0);

@@ -78,7 +78,8 @@ TEST_F(SmolLm2, LogitsCacheAndHiddenStatesMatch) {
               magnitude += std::abs(x);
               weighted += x * (static_cast<double>(i % 101) - 50) / 50;
             }
-        const double allowed = kTolerance * sums[static_cast<std::size_t>(3 * l + 1)];  // of the sum of magnitudes: signed sums cancel
+        const double allowed =
+            kTolerance * sums[static_cast<std::size_t>(3 * l + 1)];  // of the sum of magnitudes: signed sums cancel
         EXPECT_NEAR(sum, sums[static_cast<std::size_t>(3 * l)], allowed) << "layer " << l;
         EXPECT_NEAR(magnitude, sums[static_cast<std::size_t>(3 * l + 1)], allowed);
         EXPECT_NEAR(weighted, sums[static_cast<std::size_t>(3 * l + 2)], allowed);
@@ -97,21 +98,27 @@ TEST_F(SmolLm2, ChatGreedyTokensAndScoresMatch) {
   options.dtype = "f32";
   options.max_model_len = 512;
   Engine engine(options);
-  const Prompter prompter{.tokenizer = &engine.tokenizer(), .chat_template = engine.chat_template(), .bos_token = engine.files().bos_token(), .eos_token = engine.files().eos_token()};
+  const Prompter prompter{.tokenizer = &engine.tokenizer(),
+                          .chat_template = engine.chat_template(),
+                          .bos_token = engine.files().bos_token(),
+                          .eos_token = engine.files().eos_token()};
   for (std::size_t p = 0; p < 3; ++p) {
     const Json& want = golden["prompts"][p];
     OrderedJson messages = OrderedJson::array();
-    for (const Json& m : want["messages"]) messages.push_back({{"role", m["role"].get<std::string>()}, {"content", m["content"].get<std::string>()}});
+    for (const Json& m : want["messages"])
+      messages.push_back({{"role", m["role"].get<std::string>()}, {"content", m["content"].get<std::string>()}});
     const std::string text = prompter.render(messages, nullptr, std::nullopt);
     EXPECT_EQ(text, want["text"].get<std::string>());
     Request request;
     request.prompt = prompter.tokens_of_chat(text);
     EXPECT_EQ(request.prompt, tensors.ints("p" + std::to_string(p) + ".ids"));
     request.stop.max_tokens = 64;
-    request.scores = {.kv_coe = true, .prob = true, .part = GaugePart::kV, .span = GaugeSpan::kResponse, .keep_trajectory = true};
+    request.scores = {
+        .kv_coe = true, .prob = true, .part = GaugePart::kV, .span = GaugeSpan::kResponse, .keep_trajectory = true};
     engine.submit(std::move(request));
   }
-  while (engine.step()) {}
+  while (engine.step()) {
+  }
   int seen = 0;
   while (const auto done = engine.next_finished()) {
     ++seen;

@@ -1,5 +1,6 @@
-// All 1,000 test questions of the embedded model, thinking off and on, in f32: the accuracy and token counts that its README measured
-// with another implementation (models/tiny-reasoner/README.md, row "all": fast 52.0 % / 12.1, slow 93.7 % / 117.0).
+// All 1,000 test questions of the embedded model, thinking off and on, in f32: the accuracy and token counts that its
+// README measured with another implementation (models/tiny-reasoner/README.md, row "all": fast 52.0 % / 12.1, slow 93.7
+// % / 117.0).
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -27,7 +28,10 @@ Outcome answer_all(bool thinking) {
   options.dtype = "f32";
   options.threads = 2;
   Engine engine(options);
-  const Prompter prompter{.tokenizer = &engine.tokenizer(), .chat_template = engine.chat_template(), .bos_token = engine.files().bos_token(), .eos_token = engine.files().eos_token()};
+  const Prompter prompter{.tokenizer = &engine.tokenizer(),
+                          .chat_template = engine.chat_template(),
+                          .bos_token = engine.files().bos_token(),
+                          .eos_token = engine.files().eos_token()};
   std::vector<std::string> golds;
   std::ifstream questions(testing::repo_path("models/tiny-reasoner/data/test.jsonl"));
   for (std::string line; std::getline(questions, line);) {
@@ -44,16 +48,20 @@ Outcome answer_all(bool thinking) {
   while (engine.step())
     while (const auto done = engine.next_finished()) {
       const Answer& answer = done->answers.at(0);
-      right += grade(Dataset::kExact, answer.text, golds[static_cast<std::size_t>(done->request)], answer.finish_reason == FinishReason::kStop).correct;
+      right += grade(Dataset::kExact, answer.text, golds[static_cast<std::size_t>(done->request)],
+                     answer.finish_reason == FinishReason::kStop)
+                   .correct;
       tokens += static_cast<std::int64_t>(answer.tokens.size());
     }
   const auto count = static_cast<double>(golds.size());
   EXPECT_EQ(golds.size(), 1000u);
-  std::printf("thinking %s: accuracy %.1f %%, %.1f tokens\n", thinking ? "on" : "off", 100 * static_cast<double>(right) / count, static_cast<double>(tokens) / count);
+  std::printf("thinking %s: accuracy %.1f %%, %.1f tokens\n", thinking ? "on" : "off",
+              100 * static_cast<double>(right) / count, static_cast<double>(tokens) / count);
   return {static_cast<double>(right) / count, static_cast<double>(tokens) / count};
 }
 
-// Greedy margins go down to 0.004: a last-bit difference may turn a token in a few of the 1,000 answers, not in one in a hundred.
+// Greedy margins go down to 0.004: a last-bit difference may turn a token in a few of the 1,000 answers, not in one in
+// a hundred.
 TEST(TinyReasonerQuestions, FastAnswersAreAsAccurateAndShortAsMeasuredElsewhere) {
   const Outcome fast = answer_all(false);
   EXPECT_NEAR(fast.accuracy, 0.520, 0.003);

@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const bool pairs = !text.empty() && text.front() == '!';  // a first byte chooses the form of the rows
   const bool has_template = !text.empty() && text.front() == '?';
   if (pairs || has_template) text.remove_prefix(1);
-  const RowFormat format{.prompt_template = has_template ? "{question} {{x}}" : "", .want_response = pairs, .file = "fuzz"};
+  const RowFormat format{
+      .prompt_template = has_template ? "{question} {{x}}" : "", .want_response = pairs, .file = "fuzz"};
   std::int64_t number = 0;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
@@ -26,7 +27,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     Finished finished;
     finished.answers.resize(1);
     finished.answers.front().text = row.prompt;
-    const OrderedJson out = row.error.empty() ? output_row(row, finished, {1}, {.token_ids = true}) : error_row(row, row.error);
+    const OrderedJson out =
+        row.error.empty() ? output_row(row, finished, {1}, {.token_ids = true}) : error_row(row, row.error);
     const std::string written = to_line(out);
     if (written.find('\n') != std::string::npos) std::abort();
     const RowFacts facts = row_facts(parse_ordered_json(written, "written"), "written");

@@ -11,7 +11,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace kvgauge;
   try {
     const Tokenizer tokenizer(parse_tokenizer_json({reinterpret_cast<const char*>(data), size}, "fuzz"), "fuzz");
-    const auto ids = tokenizer.encode("ab  the\n<s> 12 e\u0301\u180e\u4e2d", {.parse_added = true, .add_special = true});
+    const auto ids =
+        tokenizer.encode("ab  the\n<s> 12 e\u0301\u180e\u4e2d", {.parse_added = true, .add_special = true});
     for (const std::int32_t id : ids)
       if (id < 0 || id >= tokenizer.size()) std::abort();
     StreamDecoder stream(tokenizer, false);

@@ -22,7 +22,9 @@ std::vector<Json> json_lines(const std::filesystem::path& path) {
   return rows;
 }
 
-std::vector<Json> golden_lines(const char* file) { return json_lines(testing::repo_path(std::string("tests/golden/") + file)); }
+std::vector<Json> golden_lines(const char* file) {
+  return json_lines(testing::repo_path(std::string("tests/golden/") + file));
+}
 
 TEST(GraderCases, EveryGsm8kCaseIsJudgedAsStated) {
   int cases = 0;
@@ -43,7 +45,8 @@ TEST(GraderCases, ReleasedOutcomesAreReproduced) {
     const Json& c = cases.at(outcome["line"].get<std::size_t>());
     const Json& released = outcome["kvclassifier"];
     if (released.is_null() || released["pred"].is_null()) continue;
-    const std::string predicted = released_answer(c["prediction"].get<std::string>()), gold = released_answer(c["gold"].get<std::string>());
+    const std::string predicted = released_answer(c["prediction"].get<std::string>()),
+                      gold = released_answer(c["gold"].get<std::string>());
     ++compared;
     EXPECT_EQ(predicted, released["pred"].get<std::string>()) << c.dump();
     EXPECT_EQ(gold, released["gold"].get<std::string>()) << c.dump();
@@ -62,8 +65,8 @@ TEST(GraderCases, EveryGsm8kGoldGradesItselfInThreePhrasings) {
     ++rows;
     const std::string answer = row["answer"];
     const std::string number = answer.substr(answer.rfind("#### ") + 5);
-    for (const std::string& response :
-         {answer, "So 3 + 4 = 7 and then\nthe answer is $" + number + ".", "Thus $\\boxed{" + number + "}$ as 1 + 1 = 2 shows."}) {
+    for (const std::string& response : {answer, "So 3 + 4 = 7 and then\nthe answer is $" + number + ".",
+                                        "Thus $\\boxed{" + number + "}$ as 1 + 1 = 2 shows."}) {
       const Grade g = grade(Dataset::kGsm8k, response, answer);
       EXPECT_TRUE(g.correct) << response << " predicted " << g.predicted.value_or("nothing") << " gold " << g.gold;
     }
@@ -91,9 +94,13 @@ TEST(GraderCases, RecordedAnswersOfTheEmbeddedModelAreJudgedAsRecorded) {
   EXPECT_GT(right, 0);
 }
 
-bool correct(std::string_view response, std::string_view gold) { return grade(Dataset::kGsm8k, response, gold).correct; }
+bool correct(std::string_view response, std::string_view gold) {
+  return grade(Dataset::kGsm8k, response, gold).correct;
+}
 
-std::string predicted(std::string_view response) { return grade(Dataset::kGsm8k, response, "0").predicted.value_or("none"); }
+std::string predicted(std::string_view response) {
+  return grade(Dataset::kGsm8k, response, "0").predicted.value_or("none");
+}
 
 TEST(Gsm8k, Extraction) {
   EXPECT_EQ(predicted("<think>#### 3</think>\n\nThe answer is 26.\n#### 26<|im_end|>\n#### 99"), "26");
@@ -112,7 +119,10 @@ TEST(Gsm8k, Extraction) {
   EXPECT_EQ(predicted(""), "none");
   EXPECT_EQ(predicted("1, 2"), "2");
   EXPECT_EQ(predicted("1,2"), "2") << "no grouping by less than three";
-  EXPECT_EQ(predicted("a loss of \xe2\x88\x92" "5"), "-5") << "Unicode minus";
+  EXPECT_EQ(predicted("a loss of \xe2\x88\x92"
+                      "5"),
+            "-5")
+      << "Unicode minus";
   EXPECT_EQ(predicted("<|im_end|>18"), "none");
 }
 
@@ -161,7 +171,9 @@ TEST(Gsm8k, Flags) {
 }
 
 TEST(Exact, StatedAnswersTextsAndNumbers) {
-  const auto exact = [](std::string_view response, std::string_view gold) { return grade(Dataset::kExact, response, gold); };
+  const auto exact = [](std::string_view response, std::string_view gold) {
+    return grade(Dataset::kExact, response, gold);
+  };
   EXPECT_TRUE(exact("8/4=2\nThe answer is 26.\n#### 26", "8/4=2\n2+12=14\nThe answer is 26.\n#### 26").correct);
   EXPECT_TRUE(exact("The answer is 26.", "#### 26").correct);
   EXPECT_TRUE(exact("  26\n", "26.0").correct);
@@ -179,7 +191,8 @@ TEST(Exact, StatedAnswersTextsAndNumbers) {
 TEST(Datasets, LaterOnesAreRefusedByName) {
   EXPECT_EQ(parse_dataset("exact"), Dataset::kExact);
   EXPECT_EQ(parse_dataset("gsm8k"), Dataset::kGsm8k);
-  for (const char* const other : {"math", "theoremqa", "csqa", "GSM8K", ""}) EXPECT_THROW(parse_dataset(other), UsageError) << other;
+  for (const char* const other : {"math", "theoremqa", "csqa", "GSM8K", ""})
+    EXPECT_THROW(parse_dataset(other), UsageError) << other;
   try {
     parse_dataset("math");
   } catch (const UsageError& error) {

@@ -15,11 +15,57 @@ using testing::Lcg;
 
 // Pieces that steer the extraction, between random bytes.
 std::string hostile_text(Lcg& lcg) {
-  static const std::vector<std::string> kPieces = {
-      "\\boxed{", "\\fbox", "}", "{", "\\frac", "\\frac{1}{2}", "####", "#### ", "answer is", "he answer is", "Answer:", "final answer is $", "$. I hope",
-      "<think>", "</think>", "<|im_end|>", "1e", "e999999999", "1e-1000000000", "\\times 10^{", "-", "+", ".", ",000", "12", "3/4", " 1/0", "\\", "\\{",
-      "\\text{", "\\text{ cm}", "\\sqrt", "j", "inf", "infinity", "=", "x=", "%", "$", "\n", " ", "kmph", " a .", "\xe7\xad\x94\xe6\xa1\x88\xe6\x98\xaf",
-      "\xe2\x88\x92", "\xff", "\\begin{array}{", "\\end{array}", "boxed", "and", std::string(1, '\0')};
+  static const std::vector<std::string> kPieces = {"\\boxed{",
+                                                   "\\fbox",
+                                                   "}",
+                                                   "{",
+                                                   "\\frac",
+                                                   "\\frac{1}{2}",
+                                                   "####",
+                                                   "#### ",
+                                                   "answer is",
+                                                   "he answer is",
+                                                   "Answer:",
+                                                   "final answer is $",
+                                                   "$. I hope",
+                                                   "<think>",
+                                                   "</think>",
+                                                   "<|im_end|>",
+                                                   "1e",
+                                                   "e999999999",
+                                                   "1e-1000000000",
+                                                   "\\times 10^{",
+                                                   "-",
+                                                   "+",
+                                                   ".",
+                                                   ",000",
+                                                   "12",
+                                                   "3/4",
+                                                   " 1/0",
+                                                   "\\",
+                                                   "\\{",
+                                                   "\\text{",
+                                                   "\\text{ cm}",
+                                                   "\\sqrt",
+                                                   "j",
+                                                   "inf",
+                                                   "infinity",
+                                                   "=",
+                                                   "x=",
+                                                   "%",
+                                                   "$",
+                                                   "\n",
+                                                   " ",
+                                                   "kmph",
+                                                   " a .",
+                                                   "\xe7\xad\x94\xe6\xa1\x88\xe6\x98\xaf",
+                                                   "\xe2\x88\x92",
+                                                   "\xff",
+                                                   "\\begin{array}{",
+                                                   "\\end{array}",
+                                                   "boxed",
+                                                   "and",
+                                                   std::string(1, '\0')};
   std::string text;
   const std::uint64_t parts = (lcg.next() >> 40) % 24;
   for (std::uint64_t i = 0; i < parts; ++i) {
@@ -52,18 +98,23 @@ double cpu_seconds(const std::string& response) {
   return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
 }
 
-// Four times the length may cost four times the processor time, sixteen would be quadratic. Below 20 ms nothing is told apart, and
-// a disturbed measurement is repeated.
+// Four times the length may cost four times the processor time, sixteen would be quadratic. Below 20 ms nothing is told
+// apart, and a disturbed measurement is repeated.
 TEST(HostileText, TimeGrowsWithTheLengthOfRepetitions) {
-  for (const char* const piece : {"\\boxed{", "\\boxed", "{", "}", "\\frac", "\\frac{", "\\frac{1", "#### ", "#### a ", "#", "answer is ", "answer: ", "answer",
-                                  "-", "1", "1/", "1,", ",000", "1e", "1 ", "\\text{", "\\text{}", "\\", "$", "a ", "s ", "inf", "he answer is",
-                                  "</think>", "\\sqrt", "=", ".", "1.0", "1 \\times ", "\\begin{array}{", "\xff", "\n", "\\mbox{"}) {
+  for (const char* const piece :
+       {"\\boxed{", "\\boxed", "{",      "}",          "\\frac",   "\\frac{",    "\\frac{1",
+        "#### ",    "#### a ", "#",      "answer is ", "answer: ", "answer",     "-",
+        "1",        "1/",      "1,",     ",000",       "1e",       "1 ",         "\\text{",
+        "\\text{}", "\\",      "$",      "a ",         "s ",       "inf",        "he answer is",
+        "</think>", "\\sqrt",  "=",      ".",          "1.0",      "1 \\times ", "\\begin{array}{",
+        "\xff",     "\n",      "\\mbox{"}) {
     std::string part, whole;
     while (part.size() < 6'000) part += piece;
     while (whole.size() < 24'000) whole += piece;
     for (const char* const start : {"", "the answer is ", "\\boxed{"}) {
       bool is_bounded = false;
-      for (int attempt = 0; attempt < 3 && !is_bounded; ++attempt) is_bounded = cpu_seconds(start + whole) < 9 * cpu_seconds(start + part) + 0.02;
+      for (int attempt = 0; attempt < 3 && !is_bounded; ++attempt)
+        is_bounded = cpu_seconds(start + whole) < 9 * cpu_seconds(start + part) + 0.02;
       EXPECT_TRUE(is_bounded) << start << piece;
     }
   }

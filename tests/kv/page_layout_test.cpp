@@ -41,7 +41,8 @@ TEST(PageLayout, TilesCoverTheMemoryOnceAndAreAligned) {
         }
         // the tiles of one block and layer: K heads, then V heads, one after another
         EXPECT_EQ(view.v(layer, block, 0, 0) - view.k(layer, block, 0, 0), layout.layer_block_bytes() / 2);
-        EXPECT_EQ(view.k(layer, block, 0, 0) - memory, layer * kBlocks * layout.layer_block_bytes() + block * layout.layer_block_bytes());
+        EXPECT_EQ(view.k(layer, block, 0, 0) - memory,
+                  layer * kBlocks * layout.layer_block_bytes() + block * layout.layer_block_bytes());
       }
     }
     const auto row_bytes = static_cast<std::int64_t>(layout.head_dim * size_of(dtype));

@@ -178,8 +178,8 @@ TEST(PrefixCacheDisabled, DoesNothing) {
   EXPECT_EQ(pool.references(blocks[0]), 1);
 }
 
-// Against a map from prefixes to blocks, with uses as explicit times. Sequences hold what they match, so the model can say which
-// block must go: the leaf nobody holds that was used longest ago.
+// Against a map from prefixes to blocks, with uses as explicit times. Sequences hold what they match, so the model can
+// say which block must go: the leaf nobody holds that was used longest ago.
 TEST(PrefixCacheModel, AgreesWithAMapOfPrefixesUnderRandomCalls) {
   std::mt19937_64 random(testing::test_seed(12));
   for (int round = 0; round < 200; ++round) {
@@ -189,13 +189,15 @@ TEST(PrefixCacheModel, AgreesWithAMapOfPrefixesUnderRandomCalls) {
     std::int64_t now = 0;
     for (int call = 0; call < 200; ++call) {
       Tokens tokens;
-      for (std::uint64_t length = 1 + random() % 4; length > 0; --length) tokens = tokens + block_of(static_cast<std::int32_t>(random() % 2));
+      for (std::uint64_t length = 1 + random() % 4; length > 0; --length)
+        tokens = tokens + block_of(static_cast<std::int32_t>(random() % 2));
       Blocks blocks;
       cache.match(tokens, 99, blocks);
       ++now;
       std::size_t known = 0;
       for (; known < tokens.size() / kPageTokens; ++known) {
-        const auto entry = listed.find(Tokens(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>((known + 1) * kPageTokens)));
+        const auto entry = listed.find(
+            Tokens(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>((known + 1) * kPageTokens)));
         if (entry == listed.end()) break;
         ASSERT_LT(known, blocks.size());
         ASSERT_EQ(blocks[known], entry->second.first);
@@ -226,7 +228,8 @@ TEST(PrefixCacheModel, AgreesWithAMapOfPrefixesUnderRandomCalls) {
       cache.insert(tokens, blocks, static_cast<std::int64_t>(known), count);
       ++now;
       for (std::int64_t index = static_cast<std::int64_t>(known); index < count; ++index)
-        listed[Tokens(tokens.begin(), tokens.begin() + (index + 1) * kPageTokens)] = {blocks[static_cast<std::size_t>(index)], now};
+        listed[Tokens(tokens.begin(), tokens.begin() + (index + 1) * kPageTokens)] = {
+            blocks[static_cast<std::size_t>(index)], now};
       cache.touch(blocks);
       ++now;
       for (std::int64_t index = 0; index < count; ++index)

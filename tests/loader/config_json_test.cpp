@@ -29,7 +29,8 @@ std::string error_of(const char* architecture, const OrderedJson& changes) {
 
 // The shapes of the published configs that CLI.md promises.
 TEST(ConfigJson, ReadsThePublishedModels) {
-  const auto llama31 = parse(OrderedJson::parse(R"({"architectures":["LlamaForCausalLM"],"attention_bias":false,"attention_dropout":0.0,
+  const auto llama31 =
+      parse(OrderedJson::parse(R"({"architectures":["LlamaForCausalLM"],"attention_bias":false,"attention_dropout":0.0,
     "bos_token_id":128000,"eos_token_id":[128001,128008,128009],"hidden_act":"silu","hidden_size":4096,"intermediate_size":14336,
     "max_position_embeddings":131072,"mlp_bias":false,"num_attention_heads":32,"num_hidden_layers":32,"num_key_value_heads":8,
     "pretraining_tp":1,"rms_norm_eps":1e-05,"rope_scaling":{"factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,
@@ -37,14 +38,16 @@ TEST(ConfigJson, ReadsThePublishedModels) {
   EXPECT_EQ(llama31.head_dim, 128);
   EXPECT_EQ(llama31.rope_scaling->original_max_position, 8192);
   EXPECT_FALSE(llama31.tied_head || llama31.qkv_bias || llama31.qk_norm);
-  const auto distill_qwen = parse(OrderedJson::parse(R"({"architectures":["Qwen2ForCausalLM"],"bos_token_id":151643,"eos_token_id":151643,
+  const auto distill_qwen =
+      parse(OrderedJson::parse(R"({"architectures":["Qwen2ForCausalLM"],"bos_token_id":151643,"eos_token_id":151643,
     "hidden_act":"silu","hidden_size":1536,"intermediate_size":8960,"max_position_embeddings":131072,"max_window_layers":21,
     "model_type":"qwen2","num_attention_heads":12,"num_hidden_layers":28,"num_key_value_heads":2,"rms_norm_eps":1e-06,
     "rope_theta":10000,"sliding_window":4096,"tie_word_embeddings":false,"use_mrope":false,"use_sliding_window":false,"vocab_size":151936})"));
   EXPECT_EQ(distill_qwen.architecture, Architecture::kQwen2);
   EXPECT_EQ(distill_qwen.head_dim, 128);
   EXPECT_TRUE(distill_qwen.qkv_bias);
-  const auto qwen3 = parse(OrderedJson::parse(R"({"architectures":["Qwen3ForCausalLM"],"attention_bias":false,"dtype":"bfloat16","head_dim":128,
+  const auto qwen3 = parse(OrderedJson::parse(
+      R"({"architectures":["Qwen3ForCausalLM"],"attention_bias":false,"dtype":"bfloat16","head_dim":128,
     "hidden_act":"silu","hidden_size":1024,"intermediate_size":3072,"layer_types":["full_attention"],"max_position_embeddings":40960,
     "num_attention_heads":16,"num_hidden_layers":28,"num_key_value_heads":8,"rms_norm_eps":1e-06,
     "rope_parameters":{"rope_theta":1000000,"rope_type":"default"},"tie_word_embeddings":true,"use_sliding_window":false,"vocab_size":151936})"));
@@ -68,7 +71,8 @@ TEST(ConfigJson, RefusesByName) {
   refused("llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}}}, "rope_scaling: rope type 'linear'");
   refused("qwen2", {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}}, "rope type 'yarn'");
   refused("qwen3", {{"rope_parameters", {{"rope_type", "dynamic"}}}}, "rope_parameters: rope type 'dynamic'");
-  refused("qwen3", {{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}}, "the table 'full_attention'");
+  refused("qwen3", {{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}},
+          "the table 'full_attention'");
   refused("llama", {{"hidden_act", "a\nb"}}, "a\\x0ab");
 }
 
@@ -76,7 +80,8 @@ TEST(ConfigJson, NamesContradictions) {
   const auto wrong = [](const OrderedJson& changes, const std::string& part) {
     EXPECT_TRUE(says(error_of("llama", changes), "FormatError", {"config.json", part}));
   };
-  for (const char* key : {"num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size", "max_position_embeddings"}) {
+  for (const char* key : {"num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size",
+                          "max_position_embeddings"}) {
     wrong({{key, nullptr}}, key);
     wrong({{key, "7"}}, key);
     wrong({{key, 1.5}}, key);
@@ -87,15 +92,18 @@ TEST(ConfigJson, NamesContradictions) {
   wrong({{"architectures", nullptr}}, "'architectures'");
   wrong({{"architectures", {"LlamaForCausalLM", "Qwen2ForCausalLM"}}}, "'architectures'");
   wrong({{"num_attention_heads", 3}, {"num_key_value_heads", 2}}, "3 attention heads are no multiple of 2");
-  wrong({{"num_attention_heads", 3}, {"num_key_value_heads", 3}, {"head_dim", nullptr}}, "hidden_size 32 is no multiple of num_attention_heads 3");
+  wrong({{"num_attention_heads", 3}, {"num_key_value_heads", 3}, {"head_dim", nullptr}},
+        "hidden_size 32 is no multiple of num_attention_heads 3");
   wrong({{"head_dim", 15}}, "the head dimension is 15, an even number");
   wrong({{"rms_norm_eps", 0}}, "epsilon");
   wrong({{"rope_theta", -5}}, "RoPE base");
   wrong({{"rope_scaling", "llama3"}}, "rope_scaling");
   wrong({{"rope_scaling", {{"rope_type", "llama3"}}}}, "'factor' is missing");
-  wrong({{"rope_scaling", {{"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}, {"high_freq_factor", 4}}}}, "high_freq_factor is 4, more than");
+  wrong({{"rope_scaling", {{"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}, {"high_freq_factor", 4}}}},
+        "high_freq_factor is 4, more than");
   EXPECT_TRUE(says(thrown([] { parse_config_json("[1]", "config.json"); }), "FormatError", {"config.json"}));
-  EXPECT_TRUE(says(thrown([] { parse_config_json("{", "config.json"); }), "FormatError", {"config.json: not valid JSON"}));
+  EXPECT_TRUE(
+      says(thrown([] { parse_config_json("{", "config.json"); }), "FormatError", {"config.json: not valid JSON"}));
 }
 
 TEST(ConfigJson, GenerationAndTokenizerSettings) {
@@ -103,7 +111,8 @@ TEST(ConfigJson, GenerationAndTokenizerSettings) {
   EXPECT_EQ(eos(R"({"eos_token_id": 3})"), (std::vector<std::int32_t>{3}));
   EXPECT_EQ(eos(R"({"eos_token_id": [3, 5], "bos_token_id": null})"), (std::vector<std::int32_t>{3, 5}));
   EXPECT_TRUE(eos("{}").empty());
-  EXPECT_TRUE(says(thrown([&] { eos(R"({"eos_token_id": [3, "x"]})"); }), "FormatError", {"g: 'eos_token_id' holds string"}));
+  EXPECT_TRUE(
+      says(thrown([&] { eos(R"({"eos_token_id": [3, "x"]})"); }), "FormatError", {"g: 'eos_token_id' holds string"}));
   EXPECT_TRUE(says(thrown([&] { eos(R"({"eos_token_id": -1})"); }), "FormatError", {"holds -1"}));
   EXPECT_TRUE(says(thrown([&] { eos(R"({"eos_token_id": 99999999999})"); }), "FormatError", {"holds 99999999999"}));
   const auto tokens = [](const char* text) { return parse_tokenizer_config_json(text, "t"); };
@@ -114,9 +123,11 @@ TEST(ConfigJson, GenerationAndTokenizerSettings) {
   EXPECT_EQ(settings.chat_template, "D");
   EXPECT_EQ(tokens(R"({"chat_template": "X", "bos_token": null})").chat_template, "X");
   EXPECT_EQ(tokens("{}").chat_template, std::nullopt);
-  EXPECT_TRUE(says(thrown([&] { tokens(R"({"chat_template": 3})"); }), "FormatError", {"t: 'chat_template' is number"}));
+  EXPECT_TRUE(
+      says(thrown([&] { tokens(R"({"chat_template": 3})"); }), "FormatError", {"t: 'chat_template' is number"}));
   EXPECT_TRUE(says(thrown([&] { tokens(R"({"chat_template": [3]})"); }), "FormatError", {"t: chat_template"}));
-  EXPECT_TRUE(says(thrown([&] { tokens(R"({"eos_token": {"text": 1}})"); }), "FormatError", {"t: eos_token: 'content' is missing"}));
+  EXPECT_TRUE(says(thrown([&] { tokens(R"({"eos_token": {"text": 1}})"); }), "FormatError",
+                   {"t: eos_token: 'content' is missing"}));
 }
 
 // As transformers: either flag replaces both ends that tokenizer.json gives.
@@ -125,10 +136,13 @@ TEST(ConfigJson, FlagsDecideWhatIsAddedAroundAText) {
     auto model = tiny_folder("llama");
     for (const auto& token : model.tokenizer.at("added_tokens"))
       if (token.at("content") == "<|endoftext|>")
-        model.tokenizer["post_processor"] = Json::parse(cat(R"({"type": "TemplateProcessing", "pair": [],
+        model.tokenizer["post_processor"] =
+            Json::parse(cat(R"({"type": "TemplateProcessing", "pair": [],
           "single": [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-          "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [)", token.at("id").get<int>(), R"(], "tokens": ["<|endoftext|>"]}}})"));
-    model.tokenizer_config = parse_json(testing::read_file(testing::repo_path("tests/golden/models/llama31/tokenizer_config.json")), "t");
+          "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [)",
+                            token.at("id").get<int>(), R"(], "tokens": ["<|endoftext|>"]}}})"));
+    model.tokenizer_config =
+        parse_json(testing::read_file(testing::repo_path("tests/golden/models/llama31/tokenizer_config.json")), "t");
     for (const char* key : {"add_bos_token", "add_eos_token"}) model.tokenizer_config.erase(key);
     model.tokenizer_config.update(changes);
     const testing::TempDir folder;
@@ -143,7 +157,10 @@ TEST(ConfigJson, FlagsDecideWhatIsAddedAroundAText) {
   EXPECT_EQ(ends({{"add_bos_token", false}}), std::pair(std::size_t{0}, std::size_t{0}));
   EXPECT_EQ(ends({{"add_bos_token", true}, {"add_eos_token", true}}), std::pair(std::size_t{1}, std::size_t{1}));
   EXPECT_EQ(ends({{"add_bos_token", true}, {"bos_token", nullptr}}), std::pair(std::size_t{0}, std::size_t{0}));
-  EXPECT_TRUE(says(thrown([&] { ends({{"add_bos_token", true}, {"bos_token", "<none>"}}); }), "FormatError", {"tokenizer_config.json: the token '<none>'"}));
+  EXPECT_TRUE(says(thrown([&] {
+                     ends({{"add_bos_token", true}, {"bos_token", "<none>"}});
+                   }),
+                   "FormatError", {"tokenizer_config.json: the token '<none>'"}));
 }
 
 // The folder as a whole: what one file says against another.
@@ -157,17 +174,35 @@ TEST(ConfigJson, FoldersThatContradictThemselves) {
   };
   for (const char* architecture : {"llama", "qwen2", "qwen3"}) EXPECT_EQ(opened([](auto&) {}, architecture), "none");
   EXPECT_TRUE(says(opened([](auto& m) { m.config["num_hidden_layers"] = 3; }), "FormatError",
-                   {"model.safetensors: tensor 'model.layers.2.input_layernorm.weight': is missing, a qwen2 model with 3 layers needs it"}));
-  EXPECT_TRUE(says(opened([](auto& m) { m.config["num_hidden_layers"] = 1; }), "ConfigError", {"tensor 'model.layers.1.", "is no part of a qwen2 model with 1 layers"}));
-  EXPECT_TRUE(says(opened([](auto& m) { m.config["vocab_size"] = 301; }), "FormatError", {"'model.embed_tokens.weight': its shape is [300, 32], the config needs [301, 32]"}));
-  EXPECT_TRUE(says(opened([](auto& m) { m.config["tie_word_embeddings"] = false; }), "FormatError", {"tensor 'lm_head.weight': is missing"}));
-  EXPECT_EQ(opened([](auto& m) { m.tensors.emplace_back("lm_head.weight", std::vector<std::int64_t>{300, 32}); }), "none");  // a copy beside a tied head
-  EXPECT_EQ(opened([](auto& m) { m.tensors.emplace_back("model.layers.0.self_attn.rotary_emb.inv_freq", std::vector<std::int64_t>{8}); }), "none");
-  EXPECT_TRUE(says(opened([](auto& m) { m.tensors.emplace_back("model.layers.0.self_attn.o_proj.bias", std::vector<std::int64_t>{32}); }), "ConfigError",
-                   {"'model.layers.0.self_attn.o_proj.bias': is no part"}));
-  EXPECT_TRUE(says(opened([](auto& m) { m.tensors.back().second = {48}; }), "FormatError", {"its shape is [48], the config needs"}));
-  EXPECT_TRUE(says(opened([](auto& m) { m.generation_config["eos_token_id"] = 300; }), "FormatError", {"generation_config.json: the end-of-text id is 300"}));
-  EXPECT_TRUE(says(opened([](auto& m) { m.config["vocab_size"] = 270; m.tensors[0].second = {270, 32}; }), "FormatError", {"tokenizer.json: the tokenizer has 280 tokens"}));
+                   {"model.safetensors: tensor 'model.layers.2.input_layernorm.weight': is missing, a qwen2 model with "
+                    "3 layers needs it"}));
+  EXPECT_TRUE(says(opened([](auto& m) { m.config["num_hidden_layers"] = 1; }), "ConfigError",
+                   {"tensor 'model.layers.1.", "is no part of a qwen2 model with 1 layers"}));
+  EXPECT_TRUE(says(opened([](auto& m) { m.config["vocab_size"] = 301; }), "FormatError",
+                   {"'model.embed_tokens.weight': its shape is [300, 32], the config needs [301, 32]"}));
+  EXPECT_TRUE(says(opened([](auto& m) { m.config["tie_word_embeddings"] = false; }), "FormatError",
+                   {"tensor 'lm_head.weight': is missing"}));
+  EXPECT_EQ(opened([](auto& m) {
+              m.tensors.emplace_back("lm_head.weight", std::vector<std::int64_t>{300, 32});
+            }),
+            "none");  // a copy beside a tied head
+  EXPECT_EQ(opened([](auto& m) {
+              m.tensors.emplace_back("model.layers.0.self_attn.rotary_emb.inv_freq", std::vector<std::int64_t>{8});
+            }),
+            "none");
+  EXPECT_TRUE(says(opened([](auto& m) {
+                     m.tensors.emplace_back("model.layers.0.self_attn.o_proj.bias", std::vector<std::int64_t>{32});
+                   }),
+                   "ConfigError", {"'model.layers.0.self_attn.o_proj.bias': is no part"}));
+  EXPECT_TRUE(says(opened([](auto& m) { m.tensors.back().second = {48}; }), "FormatError",
+                   {"its shape is [48], the config needs"}));
+  EXPECT_TRUE(says(opened([](auto& m) { m.generation_config["eos_token_id"] = 300; }), "FormatError",
+                   {"generation_config.json: the end-of-text id is 300"}));
+  EXPECT_TRUE(says(opened([](auto& m) {
+                     m.config["vocab_size"] = 270;
+                     m.tensors[0].second = {270, 32};
+                   }),
+                   "FormatError", {"tokenizer.json: the tokenizer has 280 tokens"}));
 }
 
 TEST(ConfigJson, ShardsAndTheirIndex) {
@@ -183,13 +218,20 @@ TEST(ConfigJson, ShardsAndTheirIndex) {
   };
   using Path = std::filesystem::path;
   EXPECT_EQ(opened([](Json&, const Path&) {}), "none");
-  EXPECT_TRUE(says(opened([](Json&, const Path& folder) { std::filesystem::remove(folder / "model-00002-of-00002.safetensors"); }), "InputError",
-                   {"model-00002-of-00002.safetensors: is missing", "download all shards"}));
-  EXPECT_TRUE(says(opened([](Json& index, const Path&) { index.erase("weight_map"); }), "FormatError", {"'weight_map' is missing"}));
-  EXPECT_TRUE(says(opened([](Json& index, const Path&) { index["weight_map"]["model.norm.weight"] = "../x"; }), "FormatError", {"'../x' is no plain name"}));
-  EXPECT_TRUE(says(opened([](Json& index, const Path&) { index["weight_map"]["model.norm.weight"] = 7; }), "FormatError", {"'model.norm.weight'", "number"}));
-  EXPECT_TRUE(says(opened([](Json& index, const Path&) { index["weight_map"]["more"] = "model-00001-of-00002.safetensors"; }), "FormatError", {"'more' is not in"}));
-  EXPECT_TRUE(says(opened([](Json& index, const Path&) { index["weight_map"].erase("model.norm.weight"); }), "FormatError", {"'model.norm.weight'", "the index says otherwise"}));
+  EXPECT_TRUE(says(
+      opened([](Json&, const Path& folder) { std::filesystem::remove(folder / "model-00002-of-00002.safetensors"); }),
+      "InputError", {"model-00002-of-00002.safetensors: is missing", "download all shards"}));
+  EXPECT_TRUE(says(opened([](Json& index, const Path&) { index.erase("weight_map"); }), "FormatError",
+                   {"'weight_map' is missing"}));
+  EXPECT_TRUE(says(opened([](Json& index, const Path&) { index["weight_map"]["model.norm.weight"] = "../x"; }),
+                   "FormatError", {"'../x' is no plain name"}));
+  EXPECT_TRUE(says(opened([](Json& index, const Path&) { index["weight_map"]["model.norm.weight"] = 7; }),
+                   "FormatError", {"'model.norm.weight'", "number"}));
+  EXPECT_TRUE(
+      says(opened([](Json& index, const Path&) { index["weight_map"]["more"] = "model-00001-of-00002.safetensors"; }),
+           "FormatError", {"'more' is not in"}));
+  EXPECT_TRUE(says(opened([](Json& index, const Path&) { index["weight_map"].erase("model.norm.weight"); }),
+                   "FormatError", {"'model.norm.weight'", "the index says otherwise"}));
 }
 
 // The closed form against the definition: at the ends of the interpolation the factor and 1, in between monotone.
@@ -206,9 +248,12 @@ TEST(RopeFrequencies, Llama3InterpolatesBetweenTheTwoEnds) {
   double previous = 1;
   for (std::size_t i = 0; i < 64; ++i) {
     const double rotations = 8192 * plain[i] / kTurn, ratio = scaled[i] / plain[i];  // over the original context
-    if (rotations > 4) EXPECT_EQ(ratio, 1);
-    else if (rotations < 1) EXPECT_NEAR(ratio, 0.125, 1e-15);
-    else EXPECT_NEAR(ratio, 0.125 + 0.875 * (rotations - 1) / 3, 1e-14);
+    if (rotations > 4)
+      EXPECT_EQ(ratio, 1);
+    else if (rotations < 1)
+      EXPECT_NEAR(ratio, 0.125, 1e-15);
+    else
+      EXPECT_NEAR(ratio, 0.125 + 0.875 * (rotations - 1) / 3, 1e-14);
     EXPECT_LE(ratio, previous);
     previous = ratio;
   }

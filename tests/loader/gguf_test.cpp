@@ -47,7 +47,9 @@ TEST(Gguf, ReadsEveryTypeOfValue) {
   writer.key("u64", 10, bytes_of(~std::uint64_t{0}));
   writer.key("i64", 11, bytes_of(std::int64_t{-5'000'000'000}));
   writer.key("f64", 12, bytes_of(0.25));
-  writer.key("nested", 9, bytes_of(std::uint32_t{9}) + bytes_of(std::uint64_t{1}) + bytes_of(std::uint32_t{4}) + bytes_of(std::uint64_t{2}) + std::string(8, 'x'));
+  writer.key("nested", 9,
+             bytes_of(std::uint32_t{9}) + bytes_of(std::uint64_t{1}) + bytes_of(std::uint32_t{4}) +
+                 bytes_of(std::uint64_t{2}) + std::string(8, 'x'));
   writer.tensor("t", {32, 3, 2}, 8, std::string(6 * 34, 'q'));
   const std::string file = writer.bytes();
   const GgufContents contents = parse(file);
@@ -67,7 +69,8 @@ TEST(Gguf, ReadsEveryTypeOfValue) {
   EXPECT_EQ(m.find_ints("ints"), (std::vector<std::int64_t>{1, -2}));
   EXPECT_EQ(m.find_ints("i32"), (std::vector<std::int64_t>{-7}));
   EXPECT_EQ(m.find_int("absent"), std::nullopt);
-  EXPECT_TRUE(says(thrown([&] { m.find_int("u64"); }), "FormatError", {"m.gguf: 'u64' is uint64, an integer below 2^63 was needed"}));
+  EXPECT_TRUE(says(thrown([&] { m.find_int("u64"); }), "FormatError",
+                   {"m.gguf: 'u64' is uint64, an integer below 2^63 was needed"}));
   EXPECT_TRUE(says(thrown([&] { m.find_string("u8"); }), "FormatError", {"'u8' is uint8, a string was needed"}));
   EXPECT_TRUE(says(thrown([&] { m.find_strings("ints"); }), "FormatError", {"an array of strings"}));
   EXPECT_TRUE(says(thrown([&] { m.find_ints("strings"); }), "FormatError", {"integers"}));
@@ -95,35 +98,63 @@ TEST(Gguf, NamesWhatIsWrongWithTheContainer) {
   EXPECT_TRUE(says(changed([](GgufWriter& w) { w.magic = "GGML"; }), "FormatError", {"does not start with 'GGUF'"}));
   EXPECT_TRUE(says(changed([](GgufWriter& w) { w.version = 1; }), "ConfigError", {"GGUF version 1 is not supported"}));
   EXPECT_TRUE(says(changed([](GgufWriter& w) { w.version = 0x03000000; }), "ConfigError", {"big-endian"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.extra_keys = 1ll << 50; }), "FormatError", {"1125899906842625 metadata keys"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.extra_keys = 1ll << 50; }), "FormatError",
+                   {"1125899906842625 metadata keys"}));
   EXPECT_TRUE(says(changed([](GgufWriter& w) { w.extra_tensors = 1ll << 60; }), "FormatError", {"tensors"}));
   EXPECT_TRUE(says(changed([](GgufWriter& w) { w.extra_tensors = 1; }), "FormatError", {"m.gguf"}));
   EXPECT_TRUE(says(changed([](GgufWriter& w) { w.extra_keys = -2; }), "FormatError", {"metadata keys"}));
   EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key("x", 13, ""); }), "FormatError", {"x has value type 13"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key("x", 8, bytes_of(~std::uint64_t{0})); }), "FormatError", {"x at byte", "needs 18446744073709551615 bytes"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key("x", 9, bytes_of(std::uint32_t{12}) + bytes_of(std::uint64_t{1} << 61)); }), "FormatError", {"x at byte"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key("x", 9, bytes_of(std::uint32_t{8}) + bytes_of(~std::uint64_t{0})); }), "FormatError", {"x at byte"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key("x", 8, bytes_of(~std::uint64_t{0})); }), "FormatError",
+                   {"x at byte", "needs 18446744073709551615 bytes"}));
+  EXPECT_TRUE(says(
+      changed([](GgufWriter& w) { w.key("x", 9, bytes_of(std::uint32_t{12}) + bytes_of(std::uint64_t{1} << 61)); }),
+      "FormatError", {"x at byte"}));
+  EXPECT_TRUE(
+      says(changed([](GgufWriter& w) { w.key("x", 9, bytes_of(std::uint32_t{8}) + bytes_of(~std::uint64_t{0})); }),
+           "FormatError", {"x at byte"}));
   EXPECT_TRUE(says(changed([](GgufWriter& w) {
-    std::string deep;
-    for (int i = 0; i < 1000; ++i) deep += bytes_of(std::uint32_t{9}) + bytes_of(std::uint64_t{1});
-    w.key("x", 9, deep);
-  }), "FormatError", {"x nests arrays deeper"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key_u32("general.architecture", 1); }), "FormatError", {"'general.architecture' is there twice"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key_u32("general.alignment", 24); }), "FormatError", {"'general.alignment' is 24, a power of two"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key_u32("general.alignment", 0); }), "FormatError", {"'general.alignment' is 0"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.tensor("a", {4}, 0, std::string(16, 'c')); }), "FormatError", {"tensor 'a' is there twice"}));
+                     std::string deep;
+                     for (int i = 0; i < 1000; ++i) deep += bytes_of(std::uint32_t{9}) + bytes_of(std::uint64_t{1});
+                     w.key("x", 9, deep);
+                   }),
+                   "FormatError", {"x nests arrays deeper"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key_u32("general.architecture", 1); }), "FormatError",
+                   {"'general.architecture' is there twice"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key_u32("general.alignment", 24); }), "FormatError",
+                   {"'general.alignment' is 24, a power of two"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.key_u32("general.alignment", 0); }), "FormatError",
+                   {"'general.alignment' is 0"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.tensor("a", {4}, 0, std::string(16, 'c')); }), "FormatError",
+                   {"tensor 'a' is there twice"}));
   EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").offset = 0; }), "FormatError", {"overlaps '"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").offset = 40; }), "FormatError", {"tensor 'b': offset 40 is no multiple of the alignment 32"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").offset = 64; }), "FormatError", {"tensor 'b': 16 bytes at offset 64 lie outside"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").offset = INT64_MAX - 31; }), "FormatError", {"lie outside"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").dimensions = {}; }), "FormatError", {"tensor 'b': has 0 dimensions"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").dimensions = {1, 1, 1, 1, 4}; }), "FormatError", {"has 5 dimensions"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").dimensions = {0}; }), "FormatError", {"[0,1,1,1] are zero or overflow"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").dimensions = {1ull << 40, 1ull << 40}; }), "FormatError", {"overflow"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").type = 2; }), "FormatError", {"rows of 4 values, a multiple of the 32 of a Q4_0 block"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").type = 17; }), "ConfigError", {"tensor 'b': type IQ2_XS is not supported"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").offset = 40; }), "FormatError",
+                   {"tensor 'b': offset 40 is no multiple of the alignment 32"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").offset = 64; }), "FormatError",
+                   {"tensor 'b': 16 bytes at offset 64 lie outside"}));
+  EXPECT_TRUE(
+      says(changed([](GgufWriter& w) { w.find_tensor("b").offset = INT64_MAX - 31; }), "FormatError", {"lie outside"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").dimensions = {}; }), "FormatError",
+                   {"tensor 'b': has 0 dimensions"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) {
+                     w.find_tensor("b").dimensions = {1, 1, 1, 1, 4};
+                   }),
+                   "FormatError", {"has 5 dimensions"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").dimensions = {0}; }), "FormatError",
+                   {"[0,1,1,1] are zero or overflow"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) {
+                     w.find_tensor("b").dimensions = {1ull << 40, 1ull << 40};
+                   }),
+                   "FormatError", {"overflow"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").type = 2; }), "FormatError",
+                   {"rows of 4 values, a multiple of the 32 of a Q4_0 block"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").type = 17; }), "ConfigError",
+                   {"tensor 'b': type IQ2_XS is not supported"}));
   EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").type = 77; }), "ConfigError", {"type number 77"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.find_tensor("b").name = "b\nc"; w.find_tensor("b\nc").type = 77; }), "ConfigError", {"'b\\x0ac'"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) {
+                     w.find_tensor("b").name = "b\nc";
+                     w.find_tensor("b\nc").type = 77;
+                   }),
+                   "ConfigError", {"'b\\x0ac'"}));
 }
 
 TEST(Gguf, NamesWhatIsWrongWithTheModel) {
@@ -134,19 +165,30 @@ TEST(Gguf, NamesWhatIsWrongWithTheModel) {
   };
   const auto without = [&](const char* key) { return changed([&](GgufWriter& w) { w.remove_key(key); }); };
   const auto u32 = [&](const char* key, std::uint32_t value) {
-    return changed([&](GgufWriter& w) { w.remove_key(key); w.key_u32(key, value); });
+    return changed([&](GgufWriter& w) {
+      w.remove_key(key);
+      w.key_u32(key, value);
+    });
   };
   const auto text = [&](const char* key, const char* value) {
-    return changed([&](GgufWriter& w) { w.remove_key(key); w.key_string(key, value); });
+    return changed([&](GgufWriter& w) {
+      w.remove_key(key);
+      w.key_string(key, value);
+    });
   };
   for (const char* architecture : {"llama", "qwen2", "qwen3"}) EXPECT_EQ(model_error(tiny_gguf(architecture)), "none");
-  for (const char* key : {"llama.block_count", "llama.embedding_length", "llama.attention.head_count", "llama.feed_forward_length", "llama.context_length",
-                          "llama.attention.layer_norm_rms_epsilon", "general.architecture", "tokenizer.ggml.model", "tokenizer.ggml.tokens", "tokenizer.ggml.merges"})
+  for (const char* key :
+       {"llama.block_count", "llama.embedding_length", "llama.attention.head_count", "llama.feed_forward_length",
+        "llama.context_length", "llama.attention.layer_norm_rms_epsilon", "general.architecture",
+        "tokenizer.ggml.model", "tokenizer.ggml.tokens", "tokenizer.ggml.merges"})
     EXPECT_TRUE(says(without(key), "FormatError", {"tiny.gguf: '" + std::string(key) + "' is missing"}));
-  for (const char* key : {"general.name", "tokenizer.chat_template", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.bos_token_id", "tokenizer.ggml.token_type", "llama.rope.freq_base"})
+  for (const char* key : {"general.name", "tokenizer.chat_template", "tokenizer.ggml.eos_token_id",
+                          "tokenizer.ggml.bos_token_id", "tokenizer.ggml.token_type", "llama.rope.freq_base"})
     EXPECT_EQ(without(key), "none") << key;
-  EXPECT_TRUE(says(text("general.architecture", "gemma3"), "ConfigError", {"architecture 'gemma3' is not supported, llama, qwen2 or qwen3"}));
-  EXPECT_TRUE(says(text("tokenizer.ggml.model", "llama"), "ConfigError", {"tokenizer model 'llama' is not supported, 'gpt2'"}));
+  EXPECT_TRUE(says(text("general.architecture", "gemma3"), "ConfigError",
+                   {"architecture 'gemma3' is not supported, llama, qwen2 or qwen3"}));
+  EXPECT_TRUE(
+      says(text("tokenizer.ggml.model", "llama"), "ConfigError", {"tokenizer model 'llama' is not supported, 'gpt2'"}));
   EXPECT_TRUE(says(text("tokenizer.ggml.pre", "martian"), "ConfigError", {"martian"}));
   EXPECT_TRUE(says(text("llama.rope.scaling.type", "yarn"), "ConfigError", {"RoPE scaling 'yarn' is not supported"}));
   EXPECT_TRUE(says(text("llama.rope.scaling.type", "linear"), "ConfigError", {"RoPE scaling 'linear'"}));
@@ -159,23 +201,44 @@ TEST(Gguf, NamesWhatIsWrongWithTheModel) {
   EXPECT_TRUE(says(u32("llama.attention.head_count", 0), "FormatError", {"head_count' is 0"}));
   EXPECT_TRUE(says(u32("llama.attention.head_count", 3), "FormatError", {"32 values do not divide by 3 heads"}));
   EXPECT_TRUE(says(u32("llama.attention.head_count_kv", 0), "FormatError", {"the number of key-value heads is 0"}));
-  EXPECT_TRUE(says(u32("llama.attention.key_length", 2'000'000'000), "FormatError", {"the head dimension is 2000000000"}));
+  EXPECT_TRUE(
+      says(u32("llama.attention.key_length", 2'000'000'000), "FormatError", {"the head dimension is 2000000000"}));
   EXPECT_TRUE(says(u32("llama.block_count", 4'000'000'000u), "FormatError", {"the number of layers is 4000000000"}));
-  EXPECT_TRUE(says(u32("llama.block_count", 3), "FormatError", {"tensor 'blk.2.attn_norm.weight': is missing, a llama model with 3 layers needs it"}));
-  EXPECT_TRUE(says(u32("llama.block_count", 1), "ConfigError", {"tensor 'blk.1.attn_norm.weight': is no part of a llama model with 1 layers"}));
-  EXPECT_TRUE(says(u32("llama.embedding_length", 64), "FormatError", {"tensor 'token_embd.weight': its shape is [300, 32], the config needs [300, 64]"}));
+  EXPECT_TRUE(says(u32("llama.block_count", 3), "FormatError",
+                   {"tensor 'blk.2.attn_norm.weight': is missing, a llama model with 3 layers needs it"}));
+  EXPECT_TRUE(says(u32("llama.block_count", 1), "ConfigError",
+                   {"tensor 'blk.1.attn_norm.weight': is no part of a llama model with 1 layers"}));
+  EXPECT_TRUE(says(u32("llama.embedding_length", 64), "FormatError",
+                   {"tensor 'token_embd.weight': its shape is [300, 32], the config needs [300, 64]"}));
   EXPECT_TRUE(says(u32("tokenizer.ggml.eos_token_id", 5000), "FormatError", {"'tokenizer.ggml.eos_token_id' is 5000"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.remove_tensor("blk.1.ffn_up.weight"); }), "FormatError", {"tensor 'blk.1.ffn_up.weight': is missing"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.tensor("blk.0.attn_output.bias", {32}, 0, std::string(128, '\0')); }), "ConfigError",
-                   {"tensor 'blk.0.attn_output.bias': is no part of a llama model"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.tensor("rope_freqs.weight", {7}, 0, std::string(28, '\0')); }), "FormatError", {"'rope_freqs.weight'", "needs [8]"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.tensor("rope_freqs.weight", {8}, 0, std::string(32, '\0')); }), "FormatError", {"a RoPE factor is 0"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.remove_key("llama.attention.head_count_kv"); w.key_ints("llama.attention.head_count_kv", {1, 2}); }),
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.remove_tensor("blk.1.ffn_up.weight"); }), "FormatError",
+                   {"tensor 'blk.1.ffn_up.weight': is missing"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.tensor("blk.0.attn_output.bias", {32}, 0, std::string(128, '\0')); }),
+                   "ConfigError", {"tensor 'blk.0.attn_output.bias': is no part of a llama model"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.tensor("rope_freqs.weight", {7}, 0, std::string(28, '\0')); }),
+                   "FormatError", {"'rope_freqs.weight'", "needs [8]"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.tensor("rope_freqs.weight", {8}, 0, std::string(32, '\0')); }),
+                   "FormatError", {"a RoPE factor is 0"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) {
+                     w.remove_key("llama.attention.head_count_kv");
+                     w.key_ints("llama.attention.head_count_kv", {1, 2});
+                   }),
                    "ConfigError", {"differs between layers"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.remove_key("tokenizer.ggml.merges"); w.key_strings("tokenizer.ggml.merges", {"th"}); }), "FormatError", {"the merge 'th'"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.remove_key("tokenizer.ggml.token_type"); w.key_ints("tokenizer.ggml.token_type", {1}); }), "FormatError", {"has 1 entries"}));
-  EXPECT_TRUE(says(changed([](GgufWriter& w) { w.remove_key("tokenizer.ggml.bos_token_id"); w.key_bool("tokenizer.ggml.add_bos_token", true); }), "FormatError",
-                   {"'tokenizer.ggml.bos_token_id' is missing"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) {
+                     w.remove_key("tokenizer.ggml.merges");
+                     w.key_strings("tokenizer.ggml.merges", {"th"});
+                   }),
+                   "FormatError", {"the merge 'th'"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) {
+                     w.remove_key("tokenizer.ggml.token_type");
+                     w.key_ints("tokenizer.ggml.token_type", {1});
+                   }),
+                   "FormatError", {"has 1 entries"}));
+  EXPECT_TRUE(says(changed([](GgufWriter& w) {
+                     w.remove_key("tokenizer.ggml.bos_token_id");
+                     w.key_bool("tokenizer.ggml.add_bos_token", true);
+                   }),
+                   "FormatError", {"'tokenizer.ggml.bos_token_id' is missing"}));
 }
 
 TEST(Gguf, TokenizerMetadataBecomesASpec) {
@@ -250,10 +313,12 @@ TEST(Gguf, EveryTruncationOfTheHeaderIsRefused) {
   writer.tensor("b", {4}, 1, std::string(8, 'b'));
   const std::string file = writer.bytes();
   ASSERT_EQ(error_of(file), "none");
-  for (std::size_t size = 0; size < writer.header().size() + 32; ++size) ASSERT_TRUE(says(error_of(file.substr(0, size)), "FormatError", {"m.gguf"})) << size;
+  for (std::size_t size = 0; size < writer.header().size() + 32; ++size)
+    ASSERT_TRUE(says(error_of(file.substr(0, size)), "FormatError", {"m.gguf"})) << size;
 }
 
-// One flipped bit anywhere of a whole model file: it opens or says in one line what is wrong; if it opens, all of it can be read.
+// One flipped bit anywhere of a whole model file: it opens or says in one line what is wrong; if it opens, all of it
+// can be read.
 TEST(Gguf, FlippedBitsAreRefusedOrHarmless) {
   const testing::TempDir folder;
   const auto path = folder.path() / "tiny.gguf";

@@ -7,7 +7,8 @@
 
 namespace kvgauge::testing {
 
-/// What the call throws: "FormatError: ...", "ConfigError: ...", "InputError: ..." or "none". A message must be one line.
+/// What the call throws: "FormatError: ...", "ConfigError: ...", "InputError: ..." or "none". A message must be one
+/// line.
 template <class Call>
 std::string thrown(Call&& call) {
   const auto described = [](const char* type, const Error& error) {
@@ -28,8 +29,10 @@ std::string thrown(Call&& call) {
 }
 
 /// Passes if `text` starts with `type` and has every one of the parts.
-inline ::testing::AssertionResult says(const std::string& text, const std::string& type, std::initializer_list<std::string> parts) {
-  if (text.rfind(type + ": ", 0) != 0) return ::testing::AssertionFailure() << "expected a " << type << ", got: " << text;
+inline ::testing::AssertionResult says(const std::string& text, const std::string& type,
+                                       std::initializer_list<std::string> parts) {
+  if (text.rfind(type + ": ", 0) != 0)
+    return ::testing::AssertionFailure() << "expected a " << type << ", got: " << text;
   for (const std::string& part : parts)
     if (text.find(part) == text.npos) return ::testing::AssertionFailure() << "'" << part << "' is not in: " << text;
   return ::testing::AssertionSuccess();

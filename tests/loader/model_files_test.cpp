@@ -29,7 +29,8 @@ TEST(ModelFiles, TinyReasonerIsWhatItsConfigSays) {
   const ModelConfig& c = model.config();
   EXPECT_EQ(c.architecture, Architecture::kQwen3);
   EXPECT_EQ(c.name, "tiny-reasoner");
-  EXPECT_EQ((std::vector<std::int64_t>{c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, c.intermediate, c.vocab, c.max_positions}),
+  EXPECT_EQ((std::vector<std::int64_t>{c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, c.intermediate, c.vocab,
+                                       c.max_positions}),
             (std::vector<std::int64_t>{6, 192, 6, 2, 32, 512, 1024, 1024}));
   EXPECT_EQ(c.rms_norm_eps, 1e-6);
   EXPECT_EQ(c.rope_theta, 10000);
@@ -62,7 +63,10 @@ TEST(ModelFiles, RowsAreTheBytesOfTheFile) {
     const std::int64_t first = t.rows / 3, count = t.rows - first;
     std::vector<bf16_t> rows(static_cast<std::size_t>(count * t.columns));
     model.read_rows(role, layer, first, count, rows.data());
-    EXPECT_EQ(std::memcmp(rows.data(), file.data() + 8 + length + begin + static_cast<std::uint64_t>(first * t.columns) * 2, rows.size() * 2), 0)
+    EXPECT_EQ(
+        std::memcmp(rows.data(), file.data() + 8 + length + begin + static_cast<std::uint64_t>(first * t.columns) * 2,
+                    rows.size() * 2),
+        0)
         << stored_name;
     std::vector<float> wide(rows.size());
     model.read_rows(role, layer, first, count, wide.data());
@@ -79,12 +83,17 @@ struct Golden {
   const char* gguf;
 };
 
-// The converter writes what the folder has (f32, or matrices rounded to f16); every value must come back in the same place,
-// which for Llama undoes the permutation of q and k.
+// The converter writes what the folder has (f32, or matrices rounded to f16); every value must come back in the same
+// place, which for Llama undoes the permutation of q and k.
 TEST(ModelFiles, GgufHoldsTheSameModelAsItsFolder) {
-  for (const auto& [folder, gguf] : {Golden{"llama31", "model-f32.gguf"}, {"llama31", "model-f16.gguf"}, {"llama_tied", "model-f32.gguf"},
-                                     {"llama_tied", "model-f16.gguf"}, {"qwen2", "model-f32.gguf"}, {"qwen2", "model-bf16.gguf"},
-                                     {"qwen3", "model-f32.gguf"}, {"qwen3", "model-f16.gguf"}}) {
+  for (const auto& [folder, gguf] : {Golden{"llama31", "model-f32.gguf"},
+                                     {"llama31", "model-f16.gguf"},
+                                     {"llama_tied", "model-f32.gguf"},
+                                     {"llama_tied", "model-f16.gguf"},
+                                     {"qwen2", "model-f32.gguf"},
+                                     {"qwen2", "model-bf16.gguf"},
+                                     {"qwen3", "model-f32.gguf"},
+                                     {"qwen3", "model-f16.gguf"}}) {
     const auto path = repo_path(std::string("tests/golden/models/") + folder);
     SCOPED_TRACE((path / gguf).string());
     const auto original = ModelFiles::open(path), converted = ModelFiles::open(path / gguf);
@@ -118,7 +127,8 @@ TEST(ModelFiles, GgufHoldsTheSameModelAsItsFolder) {
 TEST(ModelFiles, BothSpellingsOfALlama31ConfigAreTheSame) {
   const testing::TempDir folder;
   const auto source = repo_path("tests/golden/models/llama31");
-  for (const char* file : {"model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"})
+  for (const char* file : {"model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
+                           "chat_template.jinja"})
     std::filesystem::copy(source / file, folder.path() / file);
   std::filesystem::copy(source / "config.transformers4.json", folder.path() / "config.json");
   const auto older = ModelFiles::open(folder.path()), newer = ModelFiles::open(source);
@@ -141,7 +151,8 @@ TEST(ModelFiles, EveryQuantizedFileOpens) {
 TEST(ModelFiles, TheContentHashNamesTheContentNotThePlace) {
   const testing::TempDir folder;
   const auto source = repo_path("models/tiny-reasoner");
-  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"})
+  for (const char* file :
+       {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"})
     std::filesystem::copy(source / file, folder.path() / file);
   const auto hash = [](const std::filesystem::path& path) { return ModelFiles::open(path).content_hash(); };
   const std::string original = hash(source);
@@ -157,8 +168,8 @@ TEST(ModelFiles, TheContentHashNamesTheContentNotThePlace) {
     testing::write_file(folder.path() / file, bytes);
     return result;
   };
-  EXPECT_NE(changed("model.safetensors", 1, 1), original);            // the last weight
-  EXPECT_NE(changed("model.safetensors", 3'000'000, 64), original);   // one in the middle
+  EXPECT_NE(changed("model.safetensors", 1, 1), original);           // the last weight
+  EXPECT_NE(changed("model.safetensors", 3'000'000, 64), original);  // one in the middle
   testing::write_file(folder.path() / "chat_template.jinja", "{{ messages }}");
   EXPECT_NE(hash(folder.path()), original);
   std::filesystem::remove(folder.path() / "chat_template.jinja");
@@ -171,7 +182,8 @@ TEST(ModelFiles, SaysWhatIsNotThere) {
   const testing::TempDir folder;
   const auto message = [&] { return thrown([&] { ModelFiles::open(folder.path()); }); };
   const auto source = repo_path("models/tiny-reasoner");
-  EXPECT_TRUE(says(thrown([&] { ModelFiles::open(folder.path() / "absent"); }), "InputError", {"absent: is not there", "folder or a .gguf file"}));
+  EXPECT_TRUE(says(thrown([&] { ModelFiles::open(folder.path() / "absent"); }), "InputError",
+                   {"absent: is not there", "folder or a .gguf file"}));
   EXPECT_TRUE(says(message(), "InputError", {"config.json: is missing"}));
   std::filesystem::copy(source / "config.json", folder.path() / "config.json");
   EXPECT_TRUE(says(message(), "InputError", {"model.safetensors: is missing", "model.safetensors.index.json"}));
@@ -185,7 +197,8 @@ TEST(ModelFiles, SaysWhatIsNotThere) {
   EXPECT_FALSE(model.chat_template());
   EXPECT_EQ(model.generation().eos, (std::vector<std::int32_t>{1021}));  // of config.json
   testing::write_file(folder.path() / "weights.bin", std::string(64, 'x'));
-  EXPECT_TRUE(says(thrown([&] { ModelFiles::open(folder.path() / "weights.bin"); }), "FormatError", {"weights.bin: does not start with 'GGUF'"}));
+  EXPECT_TRUE(says(thrown([&] { ModelFiles::open(folder.path() / "weights.bin"); }), "FormatError",
+                   {"weights.bin: does not start with 'GGUF'"}));
 }
 
 }  // namespace

@@ -9,7 +9,8 @@
 namespace kvgauge::testing {
 namespace {
 
-constexpr std::int64_t kLayers = 2, kHidden = 32, kHeads = 2, kHeadDim = 16, kKvHeads = 1, kIntermediate = 48, kVocab = 300;
+constexpr std::int64_t kLayers = 2, kHidden = 32, kHeads = 2, kHeadDim = 16, kKvHeads = 1, kIntermediate = 48,
+                       kVocab = 300;
 
 // GPT-2's byte alphabet: printable Latin-1 stands for itself, every other byte for U+0100 + its rank among them.
 std::vector<std::string> byte_tokens() {
@@ -18,8 +19,10 @@ std::vector<std::string> byte_tokens() {
   for (int byte = 0; byte < 256; ++byte) {
     const bool plain = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae);
     const int code = plain ? byte : 0x100 + others++;
-    if (code < 0x80) tokens.emplace_back(1, static_cast<char>(code));
-    else tokens.push_back({static_cast<char>(0xc0 | code >> 6), static_cast<char>(0x80 | (code & 0x3f))});
+    if (code < 0x80)
+      tokens.emplace_back(1, static_cast<char>(code));
+    else
+      tokens.push_back({static_cast<char>(0xc0 | code >> 6), static_cast<char>(0x80 | (code & 0x3f))});
   }
   return tokens;
 }
@@ -27,9 +30,7 @@ std::vector<std::string> byte_tokens() {
 struct Vocabulary {
   std::vector<std::string> tokens = byte_tokens();
   std::vector<std::string> merges{"t h", "th e"};
-  Vocabulary() {
-    tokens.insert(tokens.end(), {"th", "the", "<|endoftext|>", "<|im_end|>", "<think>"});
-  }
+  Vocabulary() { tokens.insert(tokens.end(), {"th", "the", "<|endoftext|>", "<|im_end|>", "<think>"}); }
 };
 constexpr int kEndOfText = 258, kImEnd = 259, kThink = 260;
 
@@ -67,11 +68,14 @@ std::int64_t elements(const std::vector<std::int64_t>& shape) {
   return product;
 }
 
-std::uint64_t padded(std::uint64_t bytes, std::uint64_t alignment) { return (bytes + alignment - 1) / alignment * alignment; }
+std::uint64_t padded(std::uint64_t bytes, std::uint64_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
 
 }  // namespace
 
-std::string safetensors_entry(const std::string& dtype, const std::vector<std::int64_t>& shape, std::uint64_t begin, std::uint64_t end) {
+std::string safetensors_entry(const std::string& dtype, const std::vector<std::int64_t>& shape, std::uint64_t begin,
+                              std::uint64_t end) {
   return cat(R"({"dtype":")", dtype, R"(","shape":[)", join(shape), R"(],"data_offsets":[)", begin, ",", end, "]}");
 }
 
@@ -98,8 +102,8 @@ void GgufWriter::remove_tensor(const std::string& name) {
   std::erase_if(tensors_, [&](const Tensor& tensor) { return tensor.name == name; });
 }
 
-GgufWriter::Tensor& GgufWriter::tensor(const std::string& name, const std::vector<std::uint64_t>& dimensions, std::uint32_t type,
-                                       const std::string& data) {
+GgufWriter::Tensor& GgufWriter::tensor(const std::string& name, const std::vector<std::uint64_t>& dimensions,
+                                       std::uint32_t type, const std::string& data) {
   Tensor added;
   added.name = name;
   added.dimensions = dimensions;
@@ -177,17 +181,37 @@ GgufWriter tiny_gguf(const std::string& architecture) {
 
 TinyFolder tiny_folder(const std::string& architecture) {
   TinyFolder model;
-  const char* const model_class = architecture == "llama" ? "LlamaForCausalLM" : architecture == "qwen2" ? "Qwen2ForCausalLM" : "Qwen3ForCausalLM";
-  model.config = {{"architectures", {model_class}}, {"model_type", architecture}, {"vocab_size", kVocab}, {"hidden_size", kHidden},
-                  {"num_hidden_layers", kLayers}, {"num_attention_heads", kHeads}, {"num_key_value_heads", kKvHeads}, {"head_dim", kHeadDim},
-                  {"intermediate_size", kIntermediate}, {"max_position_embeddings", 64}, {"rms_norm_eps", 1e-6}, {"rope_theta", 10000.0},
-                  {"hidden_act", "silu"}, {"tie_word_embeddings", true}, {"eos_token_id", kImEnd}};
+  const char* const model_class = architecture == "llama"   ? "LlamaForCausalLM"
+                                  : architecture == "qwen2" ? "Qwen2ForCausalLM"
+                                                            : "Qwen3ForCausalLM";
+  model.config = {{"architectures", {model_class}},
+                  {"model_type", architecture},
+                  {"vocab_size", kVocab},
+                  {"hidden_size", kHidden},
+                  {"num_hidden_layers", kLayers},
+                  {"num_attention_heads", kHeads},
+                  {"num_key_value_heads", kKvHeads},
+                  {"head_dim", kHeadDim},
+                  {"intermediate_size", kIntermediate},
+                  {"max_position_embeddings", 64},
+                  {"rms_norm_eps", 1e-6},
+                  {"rope_theta", 10000.0},
+                  {"hidden_act", "silu"},
+                  {"tie_word_embeddings", true},
+                  {"eos_token_id", kImEnd}};
   model.tensors = {{"model.embed_tokens.weight", {kVocab, kHidden}}, {"model.norm.weight", {kHidden}}};
   for (std::int64_t layer = 0; layer < kLayers; ++layer)
-    for (const Part& part : layer_parts(architecture)) model.tensors.emplace_back(cat("model.layers.", layer, ".", part.hugging_face), part.shape);
-  model.tokenizer = parse_json(read_file(repo_path("tests/golden/models/" + (architecture == "llama" ? std::string("llama31") : architecture) + "/tokenizer.json")), "tokenizer.json");
-  model.tokenizer_config = {{"bos_token", nullptr}, {"eos_token", {{"content", "<|im_end|>"}}}, {"chat_template", "{{ messages[0].content }}"}};
-  model.generation_config = {{"eos_token_id", {kImEnd, kEndOfText}}, {"temperature", 0.6}, {"top_p", 0.95}, {"top_k", 20}};
+    for (const Part& part : layer_parts(architecture))
+      model.tensors.emplace_back(cat("model.layers.", layer, ".", part.hugging_face), part.shape);
+  model.tokenizer = parse_json(
+      read_file(repo_path("tests/golden/models/" + (architecture == "llama" ? std::string("llama31") : architecture) +
+                          "/tokenizer.json")),
+      "tokenizer.json");
+  model.tokenizer_config = {{"bos_token", nullptr},
+                            {"eos_token", {{"content", "<|im_end|>"}}},
+                            {"chat_template", "{{ messages[0].content }}"}};
+  model.generation_config = {
+      {"eos_token_id", {kImEnd, kEndOfText}}, {"temperature", 0.6}, {"top_p", 0.95}, {"top_k", 20}};
   return model;
 }
 

@@ -18,7 +18,8 @@ std::string bytes_of(T value) {
 inline std::string safetensors_file(const std::string& header, const std::string& data) {
   return bytes_of(static_cast<std::uint64_t>(header.size())) + header + data;
 }
-std::string safetensors_entry(const std::string& dtype, const std::vector<std::int64_t>& shape, std::uint64_t begin, std::uint64_t end);
+std::string safetensors_entry(const std::string& dtype, const std::vector<std::int64_t>& shape, std::uint64_t begin,
+                              std::uint64_t end);
 
 /// Writes GGUF bytes; counts, version and alignment can be falsified after construction.
 class GgufWriter {
@@ -26,7 +27,7 @@ class GgufWriter {
   std::string magic = "GGUF";
   std::uint32_t version = 3;
   std::int64_t extra_keys = 0, extra_tensors = 0;  ///< added to the true counts in the header
-  std::uint64_t alignment = 32;                    ///< of the data section; the key general.alignment is not written by itself
+  std::uint64_t alignment = 32;  ///< of the data section; the key general.alignment is not written by itself
 
   void key(const std::string& name, std::uint32_t type, const std::string& value_bytes);
   void key_u32(const std::string& name, std::uint32_t value) { key(name, 4, bytes_of(value)); }
@@ -47,13 +48,16 @@ class GgufWriter {
     std::string data;
     std::int64_t offset = -1;  ///< -1: after the tensors before it
   };
-  Tensor& tensor(const std::string& name, const std::vector<std::uint64_t>& dimensions, std::uint32_t type, const std::string& data);
+  Tensor& tensor(const std::string& name, const std::vector<std::uint64_t>& dimensions, std::uint32_t type,
+                 const std::string& data);
   Tensor& find_tensor(const std::string& name);
 
   std::string header() const;  ///< everything before the padding of the data section
   std::string bytes() const;
 
-  static std::string string(const std::string& text) { return bytes_of(static_cast<std::uint64_t>(text.size())) + text; }
+  static std::string string(const std::string& text) {
+    return bytes_of(static_cast<std::uint64_t>(text.size())) + text;
+  }
 
  private:
   struct Key {
@@ -63,7 +67,8 @@ class GgufWriter {
   std::vector<Tensor> tensors_;
 };
 
-/// A complete Llama, Qwen2 or Qwen3 of two layers with zero weights: hidden 32, 2 heads, 1 KV head of 16, intermediate 48, 300 tokens.
+/// A complete Llama, Qwen2 or Qwen3 of two layers with zero weights: hidden 32, 2 heads, 1 KV head of 16, intermediate
+/// 48, 300 tokens.
 GgufWriter tiny_gguf(const std::string& architecture);
 
 /// The same as a Hugging Face folder, in parts that a test changes before it writes them.

@@ -18,7 +18,9 @@ using testing::safetensors_file;
 using testing::says;
 using testing::thrown;
 
-std::vector<StoredTensor> parse(const std::string& file) { return parse_safetensors(std::as_bytes(std::span(file)), "m.safetensors"); }
+std::vector<StoredTensor> parse(const std::string& file) {
+  return parse_safetensors(std::as_bytes(std::span(file)), "m.safetensors");
+}
 std::string error_of(const std::string& file) {
   return thrown([&] { parse(file); });
 }
@@ -27,9 +29,10 @@ std::string error_of_header(const std::string& header, std::size_t data_bytes = 
 }
 
 TEST(Safetensors, GivesTheTensorsInTheOrderOfTheirBytes) {
-  const std::string file = safetensors_file(cat(R"({"__metadata__":{"a":"b"},"b":)", safetensors_entry("BF16", {2, 1, 2}, 0, 8), R"(,"a":)",
-                                                safetensors_entry("F32", {2}, 8, 16), R"(,"s":)", safetensors_entry("F16", {}, 16, 18), "}"),
-                                            "0123456789abcdefgh");
+  const std::string file =
+      safetensors_file(cat(R"({"__metadata__":{"a":"b"},"b":)", safetensors_entry("BF16", {2, 1, 2}, 0, 8), R"(,"a":)",
+                           safetensors_entry("F32", {2}, 8, 16), R"(,"s":)", safetensors_entry("F16", {}, 16, 18), "}"),
+                       "0123456789abcdefgh");
   const auto tensors = parse(file);
   ASSERT_EQ(tensors.size(), 3u);
   EXPECT_EQ(tensors[0].name, "b");
@@ -44,29 +47,45 @@ TEST(Safetensors, GivesTheTensorsInTheOrderOfTheirBytes) {
 TEST(Safetensors, NamesWhatIsWrong) {
   const auto one = [](const std::string& entry) { return cat(R"({"w":)", entry, "}"); };
   EXPECT_TRUE(says(error_of("abc"), "FormatError", {"m.safetensors: found 3 bytes"}));
-  EXPECT_TRUE(says(error_of(testing::bytes_of(std::uint64_t{1} << 62) + "{}"), "FormatError", {"header length 4611686018427387904", "only 2 bytes follow"}));
+  EXPECT_TRUE(says(error_of(testing::bytes_of(std::uint64_t{1} << 62) + "{}"), "FormatError",
+                   {"header length 4611686018427387904", "only 2 bytes follow"}));
   EXPECT_TRUE(says(error_of_header("{\"w\":"), "FormatError", {"m.safetensors: not valid JSON"}));
   EXPECT_TRUE(says(error_of_header("[]"), "FormatError", {"the header is array"}));
   EXPECT_TRUE(says(error_of_header(std::string(2000, '[')), "FormatError", {"nested deeper"}));
   EXPECT_TRUE(says(error_of_header(one("7")), "FormatError", {"tensor 'w'", "object"}));
-  EXPECT_TRUE(says(error_of_header(one(R"({"dtype":"F32","shape":[4]})")), "FormatError", {"tensor 'w'", "'data_offsets' is missing"}));
-  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("I64", {2}, 0, 16))), "ConfigError", {"tensor 'w': dtype I64 is not supported"}));
+  EXPECT_TRUE(says(error_of_header(one(R"({"dtype":"F32","shape":[4]})")), "FormatError",
+                   {"tensor 'w'", "'data_offsets' is missing"}));
+  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("I64", {2}, 0, 16))), "ConfigError",
+                   {"tensor 'w': dtype I64 is not supported"}));
   EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F8_E4M3", {16}, 0, 16))), "ConfigError", {"F8_E4M3"}));
-  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {-4}, 0, 16))), "FormatError", {"'shape' holds something other than counts"}));
-  EXPECT_TRUE(says(error_of_header(one(R"({"dtype":"F32","shape":[4.0],"data_offsets":[0,16]})")), "FormatError", {"'shape'"}));
-  EXPECT_TRUE(says(error_of_header(one(R"({"dtype":"F32","shape":[4],"data_offsets":[16]})")), "FormatError", {"'data_offsets' has 1 numbers"}));
-  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {4}, 8, 24))), "FormatError", {"bytes [8, 24) lie outside the data section of 16 bytes"}));
-  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {4}, 16, 0))), "FormatError", {"bytes [16, 0) lie outside"}));
-  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {5}, 0, 16))), "FormatError", {"F32[5] needs 20 bytes, the header gives 16"}));
-  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {1ll << 40, 1ll << 40}, 0, 16))), "FormatError", {"overflows"}));
-  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {1ll << 62, 4}, 0, 16))), "FormatError", {"overflows"}));
-  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {3}, 0, 12))), "FormatError", {"the tensors end at byte 12 of 16"}));
-  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {3}, 4, 16))), "FormatError", {"tensor 'w': starts at byte 4 and leaves a gap"}));
-  EXPECT_TRUE(says(error_of_header(cat(R"({"v":)", safetensors_entry("F32", {3}, 0, 12), R"(,"w":)", safetensors_entry("F32", {2}, 8, 16), "}")),
+  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {-4}, 0, 16))), "FormatError",
+                   {"'shape' holds something other than counts"}));
+  EXPECT_TRUE(
+      says(error_of_header(one(R"({"dtype":"F32","shape":[4.0],"data_offsets":[0,16]})")), "FormatError", {"'shape'"}));
+  EXPECT_TRUE(says(error_of_header(one(R"({"dtype":"F32","shape":[4],"data_offsets":[16]})")), "FormatError",
+                   {"'data_offsets' has 1 numbers"}));
+  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {4}, 8, 24))), "FormatError",
+                   {"bytes [8, 24) lie outside the data section of 16 bytes"}));
+  EXPECT_TRUE(
+      says(error_of_header(one(safetensors_entry("F32", {4}, 16, 0))), "FormatError", {"bytes [16, 0) lie outside"}));
+  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {5}, 0, 16))), "FormatError",
+                   {"F32[5] needs 20 bytes, the header gives 16"}));
+  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {1ll << 40, 1ll << 40}, 0, 16))), "FormatError",
+                   {"overflows"}));
+  EXPECT_TRUE(
+      says(error_of_header(one(safetensors_entry("F32", {1ll << 62, 4}, 0, 16))), "FormatError", {"overflows"}));
+  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {3}, 0, 12))), "FormatError",
+                   {"the tensors end at byte 12 of 16"}));
+  EXPECT_TRUE(says(error_of_header(one(safetensors_entry("F32", {3}, 4, 16))), "FormatError",
+                   {"tensor 'w': starts at byte 4 and leaves a gap"}));
+  EXPECT_TRUE(says(error_of_header(cat(R"({"v":)", safetensors_entry("F32", {3}, 0, 12), R"(,"w":)",
+                                       safetensors_entry("F32", {2}, 8, 16), "}")),
                    "FormatError", {"tensor 'w': starts at byte 8 and overlaps", "ends at 12"}));
-  EXPECT_TRUE(says(error_of_header(cat(R"({"w":)", safetensors_entry("F32", {2}, 0, 8), R"(,"w":)", safetensors_entry("F32", {2}, 8, 16), "}")),
+  EXPECT_TRUE(says(error_of_header(cat(R"({"w":)", safetensors_entry("F32", {2}, 0, 8), R"(,"w":)",
+                                       safetensors_entry("F32", {2}, 8, 16), "}")),
                    "FormatError", {"'w' is there twice"}));
-  EXPECT_TRUE(says(error_of_header(cat(R"({"a\nb":)", safetensors_entry("I8", {16}, 0, 16), "}")), "ConfigError", {"tensor 'a\\x0ab'"}));
+  EXPECT_TRUE(says(error_of_header(cat(R"({"a\nb":)", safetensors_entry("I8", {16}, 0, 16), "}")), "ConfigError",
+                   {"tensor 'a\\x0ab'"}));
 }
 
 TEST(Safetensors, EveryTruncationIsRefused) {
@@ -74,11 +93,13 @@ TEST(Safetensors, EveryTruncationIsRefused) {
   ASSERT_NO_THROW(parse(file));
   std::uint64_t header = 0;
   std::memcpy(&header, file.data(), 8);
-  for (std::size_t size = 0; size < header + 8 + 4; ++size) ASSERT_TRUE(says(error_of(file.substr(0, size)), "FormatError", {"m.safetensors"})) << size;
+  for (std::size_t size = 0; size < header + 8 + 4; ++size)
+    ASSERT_TRUE(says(error_of(file.substr(0, size)), "FormatError", {"m.safetensors"})) << size;
   EXPECT_NE(error_of(file.substr(0, file.size() - 1)), "none");
 }
 
-// One flipped bit anywhere in the header: it parses (a changed name, say) or is refused; the tensors it gives lie in the file.
+// One flipped bit anywhere in the header: it parses (a changed name, say) or is refused; the tensors it gives lie in
+// the file.
 TEST(Safetensors, FlippedBitsAreRefusedOrHarmless) {
   const std::string file = testing::tiny_folder("llama").weights();
   std::uint64_t header = 0;

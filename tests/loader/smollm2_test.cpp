@@ -16,7 +16,8 @@ TEST(SmolLm2, TheRealGgufOpens) {
   const auto model = ModelFiles::open(path);
   const ModelConfig& c = model.config();
   EXPECT_EQ(c.architecture, Architecture::kLlama);
-  EXPECT_EQ((std::vector<std::int64_t>{c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, c.intermediate, c.vocab, c.max_positions}),
+  EXPECT_EQ((std::vector<std::int64_t>{c.layers, c.hidden, c.heads, c.kv_heads, c.head_dim, c.intermediate, c.vocab,
+                                       c.max_positions}),
             (std::vector<std::int64_t>{30, 576, 9, 3, 64, 1536, 49152, 8192}));
   EXPECT_EQ(c.rope_theta, 100000);
   EXPECT_FLOAT_EQ(static_cast<float>(c.rms_norm_eps), 1e-5f);

@@ -28,10 +28,12 @@ Rows overlapping_rows(std::size_t n, std::uint64_t seed) {
   return rows;
 }
 
-// Hanley and McNeil 1982: the standard error of AUROC under the negative exponential model, good to tens of percent here.
+// Hanley and McNeil 1982: the standard error of AUROC under the negative exponential model, good to tens of percent
+// here.
 double hanley_mcneil(double auc, double positives, double negatives) {
   const double q1 = auc / (2 - auc), q2 = 2 * auc * auc / (1 + auc);
-  return std::sqrt((auc * (1 - auc) + (positives - 1) * (q1 - auc * auc) + (negatives - 1) * (q2 - auc * auc)) / (positives * negatives));
+  return std::sqrt((auc * (1 - auc) + (positives - 1) * (q1 - auc * auc) + (negatives - 1) * (q2 - auc * auc)) /
+                   (positives * negatives));
 }
 
 TEST(Bootstrap, HasTheWidthOfTheStandardErrorAndHoldsTheValue) {
@@ -41,7 +43,8 @@ TEST(Bootstrap, HasTheWidthOfTheStandardErrorAndHoldsTheValue) {
     const Interval ci = auroc_interval(rows.scores, rows.correct);
     EXPECT_LT(ci.low, m.auroc);
     EXPECT_GT(ci.high, m.auroc);
-    const double width = 2 * 1.96 * hanley_mcneil(m.auroc, static_cast<double>(m.positives), static_cast<double>(m.negatives));
+    const double width =
+        2 * 1.96 * hanley_mcneil(m.auroc, static_cast<double>(m.positives), static_cast<double>(m.negatives));
     EXPECT_NEAR(ci.high - ci.low, width, 0.25 * width) << n << " rows";
   }
 }
@@ -73,7 +76,8 @@ TEST(Bootstrap, FiveThousandRowsTakeWellUnderASecond) {
   const auto begin = std::chrono::steady_clock::now();
   auroc_interval(rows.scores, rows.correct);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(took.count(), 5) << "about 0.1 s in a release build; the bound leaves room for sanitizers and a busy machine";
+  EXPECT_LT(took.count(), 5)
+      << "about 0.1 s in a release build; the bound leaves room for sanitizers and a busy machine";
 }
 
 }  // namespace

@@ -33,13 +33,15 @@ TEST(Evaluate, CountsAndSubsets) {
   EXPECT_EQ(e.scores[0].all.auroc_ci95.high, 1);
 }
 
-// An uncertainty is negated, and an undefined value stays below all: right rows 0.1, 0.2 and NaN against wrong 0.9, 0.3, 0.8.
+// An uncertainty is negated, and an undefined value stays below all: right rows 0.1, 0.2 and NaN against wrong 0.9,
+// 0.3, 0.8.
 TEST(Evaluate, OrientsUncertaintiesBeforehand) {
   const Evaluation e = evaluate(small_input());
   EXPECT_TRUE(e.scores[0].higher_is_better);
   EXPECT_FALSE(e.scores[1].higher_is_better);
   EXPECT_NEAR(e.scores[1].all.ranking.auroc, 6.0 / 9, 1e-15);
-  EXPECT_NEAR(evaluate(small_input(), {.nan_policy = NanPolicy::kDrop, .bootstrap = {}}).scores[1].all.ranking.auroc, 1, 1e-15);
+  EXPECT_NEAR(evaluate(small_input(), {.nan_policy = NanPolicy::kDrop, .bootstrap = {}}).scores[1].all.ranking.auroc, 1,
+              1e-15);
   EXPECT_FALSE(higher_is_better("scores.prob.perplexity"));
   EXPECT_FALSE(higher_is_better("nll"));
   EXPECT_TRUE(higher_is_better("prob.seq_logprob"));

@@ -136,7 +136,8 @@ TEST(NanPolicies, WorstKeepsDropDropsZeroFills) {
   EXPECT_EQ(drop.invalid, 2);
   EXPECT_EQ(drop.scores, (std::vector<double>{0.5, -3}));
   EXPECT_EQ(apply_nan_policy(scores, correct, NanPolicy::kZero).scores, (std::vector<double>{0.5, 0, -3, 0}));
-  for (const NanPolicy policy : {NanPolicy::kWorst, NanPolicy::kDrop, NanPolicy::kZero}) EXPECT_EQ(parse_nan_policy(name(policy)), policy);
+  for (const NanPolicy policy : {NanPolicy::kWorst, NanPolicy::kDrop, NanPolicy::kZero})
+    EXPECT_EQ(parse_nan_policy(name(policy)), policy);
   EXPECT_THROW(parse_nan_policy("best"), UsageError);
 }
 

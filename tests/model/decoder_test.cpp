@@ -1,5 +1,6 @@
-// The product's decoder on the CPU back end against what transformers computes in float64 (tests/golden/models): logits, K and V of
-// every layer, hidden states, greedy tokens, in f32, from Hugging Face folders and GGUF, whole and in chunks, oneDNN and own products.
+// The product's decoder on the CPU back end against what transformers computes in float64 (tests/golden/models):
+// logits, K and V of every layer, hidden states, greedy tokens, in f32, from Hugging Face folders and GGUF, whole and
+// in chunks, oneDNN and own products.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -50,7 +51,8 @@ TEST_P(DecoderGolden, AgreesWithTransformers) {
       const auto ids = golden.ints(prefix + "ids");
       const auto want_greedy = golden.ints(prefix + "greedy");
       const auto want_logits = golden.reals(prefix + "logits");
-      DecodeHarness run(golden_path(GetParam().model), options(batch_invariant), static_cast<std::int64_t>(ids.size() + want_greedy.size()));
+      DecodeHarness run(golden_path(GetParam().model), options(batch_invariant),
+                        static_cast<std::int64_t>(ids.size() + want_greedy.size()));
       std::reverse(run.table.begin(), run.table.end());  // pages in no natural order
       run.feed(ids);
       const auto rows = static_cast<std::int64_t>(want_logits.size()) / run.files.config().vocab;
@@ -64,7 +66,8 @@ TEST_P(DecoderGolden, AgreesWithTransformers) {
       if (golden.has(prefix + "k")) {
         EXPECT_LE(relative_error(cache(run, true), golden.reals(prefix + "k")), kTolerance) << prefix << "k";
         EXPECT_LE(relative_error(cache(run, false), golden.reals(prefix + "v")), kTolerance) << prefix << "v";
-        // hidden_states: [0] the embeddings, [l] the output of block l, [L] after the final norm, which only logits() computes.
+        // hidden_states: [0] the embeddings, [l] the output of block l, [L] after the final norm, which only logits()
+        // computes.
         std::vector<double> hidden;
         for (int l = 0; l < run.layout.layers; ++l) append(hidden, calls[static_cast<std::size_t>(2 * l)]);
         auto want = golden.reals(prefix + "hidden");
@@ -81,17 +84,26 @@ TEST_P(DecoderGolden, AgreesWithTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(HuggingFace, DecoderGolden,
-                         ::testing::Values(Case{"llama31", "llama31/golden.safetensors"}, Case{"llama_tied", "llama_tied/golden.safetensors"},
-                                           Case{"qwen2", "qwen2/golden.safetensors"}, Case{"qwen3", "qwen3/golden.safetensors"}));
+                         ::testing::Values(Case{"llama31", "llama31/golden.safetensors"},
+                                           Case{"llama_tied", "llama_tied/golden.safetensors"},
+                                           Case{"qwen2", "qwen2/golden.safetensors"},
+                                           Case{"qwen3", "qwen3/golden.safetensors"}));
 INSTANTIATE_TEST_SUITE_P(Gguf, DecoderGolden,
-                         ::testing::Values(Case{"llama31/model-f32.gguf", "llama31/golden.safetensors"}, Case{"llama31/model-f16.gguf", "llama31/golden-f16.safetensors"},
-                                           Case{"llama_tied/model-f32.gguf", "llama_tied/golden.safetensors"}, Case{"qwen2/model-bf16.gguf", "qwen2/golden.safetensors"},
-                                           Case{"qwen3/model-f32.gguf", "qwen3/golden.safetensors"}, Case{"qwen3/model-f16.gguf", "qwen3/golden-f16.safetensors"}));
+                         ::testing::Values(Case{"llama31/model-f32.gguf", "llama31/golden.safetensors"},
+                                           Case{"llama31/model-f16.gguf", "llama31/golden-f16.safetensors"},
+                                           Case{"llama_tied/model-f32.gguf", "llama_tied/golden.safetensors"},
+                                           Case{"qwen2/model-bf16.gguf", "qwen2/golden.safetensors"},
+                                           Case{"qwen3/model-f32.gguf", "qwen3/golden.safetensors"},
+                                           Case{"qwen3/model-f16.gguf", "qwen3/golden-f16.safetensors"}));
 INSTANTIATE_TEST_SUITE_P(Quantized, DecoderGolden,
-                         ::testing::Values(Case{"quantized/q8_0.gguf", "quantized/q8_0.golden.safetensors"}, Case{"quantized/q4_0.gguf", "quantized/q4_0.golden.safetensors"},
-                                           Case{"quantized/q4_1.gguf", "quantized/q4_1.golden.safetensors"}, Case{"quantized/q5_0.gguf", "quantized/q5_0.golden.safetensors"},
-                                           Case{"quantized/q5_1.gguf", "quantized/q5_1.golden.safetensors"}, Case{"quantized/q4_k.gguf", "quantized/q4_k.golden.safetensors"},
-                                           Case{"quantized/q5_k.gguf", "quantized/q5_k.golden.safetensors"}, Case{"quantized/q6_k.gguf", "quantized/q6_k.golden.safetensors"}));
+                         ::testing::Values(Case{"quantized/q8_0.gguf", "quantized/q8_0.golden.safetensors"},
+                                           Case{"quantized/q4_0.gguf", "quantized/q4_0.golden.safetensors"},
+                                           Case{"quantized/q4_1.gguf", "quantized/q4_1.golden.safetensors"},
+                                           Case{"quantized/q5_0.gguf", "quantized/q5_0.golden.safetensors"},
+                                           Case{"quantized/q5_1.gguf", "quantized/q5_1.golden.safetensors"},
+                                           Case{"quantized/q4_k.gguf", "quantized/q4_k.golden.safetensors"},
+                                           Case{"quantized/q5_k.gguf", "quantized/q5_k.golden.safetensors"},
+                                           Case{"quantized/q6_k.gguf", "quantized/q6_k.golden.safetensors"}));
 
 // Chunks and page order must not change a bit of the cache with batch invariance, and next to nothing without.
 TEST(Decoder, ChunksAndPageOrderDoNotChangeTheCache) {
@@ -112,8 +124,9 @@ TEST(Decoder, ChunksAndPageOrderDoNotChangeTheCache) {
     }
 }
 
-// bf16: inputs of every product and the cache are rounded to 8 bits of mantissa. Errors of 2^-9 relative per rounding add up over
-// about 12 roundings a layer and 3 layers: sqrt(36) * 2^-9 = 1.2 %, stated with a factor of 3 for the worst element.
+// bf16: inputs of every product and the cache are rounded to 8 bits of mantissa. Errors of 2^-9 relative per rounding
+// add up over about 12 roundings a layer and 3 layers: sqrt(36) * 2^-9 = 1.2 %, stated with a factor of 3 for the worst
+// element.
 TEST(Decoder, Bf16StaysWithinItsRounding) {
   if (!cpu_supports_bf16()) GTEST_SKIP() << "bf16 products need AVX-512";
   for (const char* model : {"llama31", "qwen2", "qwen3"}) {

@@ -1,4 +1,5 @@
-// The double-precision reference decoder against transformers in float64 (tests/golden/models), from Hugging Face folders and GGUF.
+// The double-precision reference decoder against transformers in float64 (tests/golden/models), from Hugging Face
+// folders and GGUF.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,14 +17,16 @@ struct Case {
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.model; }
 
-// Both sides compute in double. The goldens are rounded to f32 (half an ulp: 6e-8 of max|value|). GGUF holds eps and the rope factors
-// as f32: factors below 8 turn at most 91 * 0.3 rad, off by 6e-8 of it, so K by up to 1.6e-6; three layers and the head may double it.
+// Both sides compute in double. The goldens are rounded to f32 (half an ulp: 6e-8 of max|value|). GGUF holds eps and
+// the rope factors as f32: factors below 8 turn at most 91 * 0.3 rad, off by 6e-8 of it, so K by up to 1.6e-6; three
+// layers and the head may double it.
 constexpr double kTolerance = 4e-6;
 
 std::filesystem::path golden_path(const std::string& relative) { return repo_path("tests/golden/models/" + relative); }
 
 /// [KV heads, tokens, dim], transformers' order, of every layer, from the reference's [tokens, KV heads, dim].
-std::vector<double> by_head(const std::vector<std::vector<double>>& layers, std::int64_t tokens, const ModelConfig& config) {
+std::vector<double> by_head(const std::vector<std::vector<double>>& layers, std::int64_t tokens,
+                            const ModelConfig& config) {
   std::vector<double> out;
   for (const auto& layer : layers)
     for (std::int64_t h = 0; h < config.kv_heads; ++h)
@@ -49,14 +52,18 @@ void expect_golden_prompt(const ReferenceDecoder& decoder, const GoldenTensors& 
   const std::vector<double> last_rows(logits.end() - static_cast<std::ptrdiff_t>(want.size()), logits.end());
   EXPECT_LE(relative_error(last_rows, want), kTolerance) << prefix << "logits";
   if (golden.has(prefix + "k")) {
-    EXPECT_LE(relative_error(by_head(state.k, state.tokens, decoder.config()), golden.reals(prefix + "k")), kTolerance) << prefix << "k";
-    EXPECT_LE(relative_error(by_head(state.v, state.tokens, decoder.config()), golden.reals(prefix + "v")), kTolerance) << prefix << "v";
-    EXPECT_LE(relative_error(concatenated(state.hidden), golden.reals(prefix + "hidden")), kTolerance) << prefix << "hidden";
+    EXPECT_LE(relative_error(by_head(state.k, state.tokens, decoder.config()), golden.reals(prefix + "k")), kTolerance)
+        << prefix << "k";
+    EXPECT_LE(relative_error(by_head(state.v, state.tokens, decoder.config()), golden.reals(prefix + "v")), kTolerance)
+        << prefix << "v";
+    EXPECT_LE(relative_error(concatenated(state.hidden), golden.reals(prefix + "hidden")), kTolerance)
+        << prefix << "hidden";
   }
   std::vector<std::int32_t> greedy;
   const auto want_greedy = golden.ints(prefix + "greedy");
   while (greedy.size() < want_greedy.size()) {
-    greedy.push_back(static_cast<std::int32_t>(std::max_element(state.logits.begin(), state.logits.end()) - state.logits.begin()));
+    greedy.push_back(
+        static_cast<std::int32_t>(std::max_element(state.logits.begin(), state.logits.end()) - state.logits.begin()));
     decoder.step(state, greedy.back());
   }
   EXPECT_EQ(greedy, want_greedy) << prefix;
@@ -74,7 +81,8 @@ TEST_P(ReferenceDecoderGolden, AgreesWithTransformersInFloat64) {
 INSTANTIATE_TEST_SUITE_P(HuggingFace, ReferenceDecoderGolden,
                          ::testing::Values(Case{"llama31", "llama31/golden.safetensors"},
                                            Case{"llama_tied", "llama_tied/golden.safetensors"},
-                                           Case{"qwen2", "qwen2/golden.safetensors"}, Case{"qwen3", "qwen3/golden.safetensors"}));
+                                           Case{"qwen2", "qwen2/golden.safetensors"},
+                                           Case{"qwen3", "qwen3/golden.safetensors"}));
 INSTANTIATE_TEST_SUITE_P(Gguf, ReferenceDecoderGolden,
                          ::testing::Values(Case{"llama31/model-f32.gguf", "llama31/golden.safetensors"},
                                            Case{"llama31/model-f16.gguf", "llama31/golden-f16.safetensors"},

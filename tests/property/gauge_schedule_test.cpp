@@ -1,5 +1,5 @@
-// The headline property: with batch invariance, tokens and scores of a request are bit-identical whatever the engine does
-// around it: chunked prefill, batch composition, page order, prefix hits, preemption, forks.
+// The headline property: with batch invariance, tokens and scores of a request are bit-identical whatever the engine
+// does around it: chunked prefill, batch composition, page order, prefix hits, preemption, forks.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -9,8 +9,8 @@
 
 #include "cpu/cpu_backend.h"
 #include "kvgauge/engine.h"
-#include "loader/model_config.h"
 #include "kvgauge/error.h"
+#include "loader/model_config.h"
 #include "property/request_pool.h"
 #include "support/paths.h"
 
@@ -32,7 +32,8 @@ std::vector<std::uint64_t> fingerprint(const Finished& finished) {
     if (answer.kv_coe) {
       const KvCoeScores& s = *answer.kv_coe;
       words.push_back(static_cast<std::uint64_t>(s.tokens));
-      for (const double x : {s.paper_r, s.paper_c, s.normalized_r, s.normalized_c, s.normalized_cart_c, s.diff_r, s.polar_raw_c, s.mean_dr, s.mean_dtheta, s.end_dr, s.end_dtheta})
+      for (const double x : {s.paper_r, s.paper_c, s.normalized_r, s.normalized_c, s.normalized_cart_c, s.diff_r,
+                             s.polar_raw_c, s.mean_dr, s.mean_dtheta, s.end_dr, s.end_dtheta})
         words.push_back(bits(x));
     }
     for (const float x : answer.dr) words.push_back(std::bit_cast<std::uint32_t>(x));
@@ -40,7 +41,8 @@ std::vector<std::uint64_t> fingerprint(const Finished& finished) {
     if (answer.prob) {
       const ProbScores& s = *answer.prob;
       words.push_back(static_cast<std::uint64_t>(s.tokens));
-      for (const double x : {s.maxprob_official, s.ppl_official, s.entropy_official, s.nll, s.perplexity, s.seq_logprob, s.entropy_nats, s.min_prob, s.margin, s.self_certainty})
+      for (const double x : {s.maxprob_official, s.ppl_official, s.entropy_official, s.nll, s.perplexity, s.seq_logprob,
+                             s.entropy_nats, s.min_prob, s.margin, s.self_certainty})
         words.push_back(bits(x));
     }
   }
@@ -60,7 +62,8 @@ EngineOptions base_options(const std::string& model, const std::string& dtype) {
 }
 
 // One request after another, nothing shared: what every schedule must reproduce.
-std::vector<std::vector<std::uint64_t>> alone(const std::string& model, const std::string& dtype, const std::vector<Request>& pool) {
+std::vector<std::vector<std::uint64_t>> alone(const std::string& model, const std::string& dtype,
+                                              const std::vector<Request>& pool) {
   EngineOptions options = base_options(model, dtype);
   options.prefix_cache = false;
   options.max_batch = 4;
@@ -68,7 +71,8 @@ std::vector<std::vector<std::uint64_t>> alone(const std::string& model, const st
   std::vector<std::vector<std::uint64_t>> prints;
   for (const Request& request : pool) {
     engine.submit(request);
-    while (engine.step()) {}
+    while (engine.step()) {
+    }
     const auto done = engine.next_finished();
     EXPECT_TRUE(done && done->error.empty()) << (done ? done->error : "nothing finished");
     prints.push_back(fingerprint(*done));
@@ -80,10 +84,13 @@ struct Totals {
   std::int64_t schedules = 0, requests = 0, preemptions = 0, cached = 0, forks = 0, mismatches = 0;
 };
 
-void run_schedule(std::uint64_t seed, const std::string& model, const std::string& dtype, const std::vector<Request>& pool,
-                  const std::vector<std::vector<std::uint64_t>>& want, std::int64_t block_bytes, Totals& totals) {
+void run_schedule(std::uint64_t seed, const std::string& model, const std::string& dtype,
+                  const std::vector<Request>& pool, const std::vector<std::vector<std::uint64_t>>& want,
+                  std::int64_t block_bytes, Totals& totals) {
   std::mt19937_64 random(seed);
-  const auto below = [&](std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n)); };
+  const auto below = [&](std::int64_t n) {
+    return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
+  };
   EngineOptions options = base_options(model, dtype);
   options.threads = 1 + static_cast<int>(below(2));
   options.max_batch = 1 + below(8);
@@ -91,7 +98,8 @@ void run_schedule(std::uint64_t seed, const std::string& model, const std::strin
   options.chunk_tokens = 1 + (below(3) == 0 ? below(8) : below(96));
   options.prefix_cache = below(4) != 0;
   // From just enough for one sequence (preemption all the time) to plenty.
-  options.kv_memory = static_cast<std::uint64_t>(block_bytes * (kContext / 32 + (below(2) == 0 ? below(3) : below(16))));
+  options.kv_memory =
+      static_cast<std::uint64_t>(block_bytes * (kContext / 32 + (below(2) == 0 ? below(3) : below(16))));
   Engine engine(options);
 
   std::map<std::int64_t, std::size_t> submitted;  // request number -> pool index
@@ -103,7 +111,8 @@ void run_schedule(std::uint64_t seed, const std::string& model, const std::strin
       totals.forks += static_cast<std::int64_t>(done->answers.size()) - 1;
       if (fingerprint(*done) != want[index]) {
         ++totals.mismatches;
-        ADD_FAILURE() << model << " " << dtype << ": request " << index << " differs under schedule seed " << seed << " " << done->error;
+        ADD_FAILURE() << model << " " << dtype << ": request " << index << " differs under schedule seed " << seed
+                      << " " << done->error;
       }
       submitted.erase(done->request);
     }
@@ -120,7 +129,9 @@ void run_schedule(std::uint64_t seed, const std::string& model, const std::strin
     collect();
   }
   EXPECT_TRUE(submitted.empty());
-  if (!options.prefix_cache) { EXPECT_EQ(engine.stats().free_blocks, engine.stats().blocks) << "a page leaked, schedule seed " << seed; }
+  if (!options.prefix_cache) {
+    EXPECT_EQ(engine.stats().free_blocks, engine.stats().blocks) << "a page leaked, schedule seed " << seed;
+  }
   totals.preemptions += engine.stats().preemptions;
   ++totals.schedules;
 }
@@ -134,15 +145,18 @@ TEST_P(GaugeSchedule, TokensAndScoresAreBitIdenticalUnderAnySchedule) {
   for (const std::string dtype : {"f32", "bf16"}) {
     if (dtype == "bf16" && !cpu_supports_bf16()) continue;
     Engine probe(base_options(model, dtype));
-    const std::vector<Request> pool = testing::request_pool(seed, kPool, static_cast<std::int32_t>(probe.config().vocab));
+    const std::vector<Request> pool =
+        testing::request_pool(seed, kPool, static_cast<std::int32_t>(probe.config().vocab));
     const auto want = alone(model, dtype, pool);
     const auto block_bytes = static_cast<std::int64_t>(probe.stats().kv_bytes) / probe.stats().blocks;
     const int schedules = dtype == "f32" ? 170 : 80;  // 250 a model, four models: a thousand
     for (int i = 0; i < schedules && totals.mismatches < 3; ++i)
       run_schedule(seed * 1000 + static_cast<std::uint64_t>(i), model, dtype, pool, want, block_bytes, totals);
   }
-  std::printf("%s: %lld schedules, %lld requests, %lld preemptions, %lld cached tokens, %lld forks\n", model.c_str(), static_cast<long long>(totals.schedules),
-              static_cast<long long>(totals.requests), static_cast<long long>(totals.preemptions), static_cast<long long>(totals.cached), static_cast<long long>(totals.forks));
+  std::printf("%s: %lld schedules, %lld requests, %lld preemptions, %lld cached tokens, %lld forks\n", model.c_str(),
+              static_cast<long long>(totals.schedules), static_cast<long long>(totals.requests),
+              static_cast<long long>(totals.preemptions), static_cast<long long>(totals.cached),
+              static_cast<long long>(totals.forks));
   EXPECT_EQ(totals.mismatches, 0);
   EXPECT_GT(totals.preemptions, 50);  // the schedules really did what the property is about
   EXPECT_GT(totals.cached, 1000);

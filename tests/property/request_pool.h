@@ -7,11 +7,14 @@
 
 namespace kvgauge::testing {
 
-/// A small world of requests for random schedules: prompts share prefixes (so that the prefix cache has hits), lengths cross page
-/// borders, spans, parts, sampling, several answers and teacher-forced pairs are mixed. The same seed gives the same requests.
+/// A small world of requests for random schedules: prompts share prefixes (so that the prefix cache has hits), lengths
+/// cross page borders, spans, parts, sampling, several answers and teacher-forced pairs are mixed. The same seed gives
+/// the same requests.
 inline std::vector<Request> request_pool(std::uint64_t seed, std::size_t count, std::int32_t vocab) {
   std::mt19937_64 random(seed);
-  const auto below = [&](std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n)); };
+  const auto below = [&](std::int64_t n) {
+    return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
+  };
   const auto tokens = [&](std::int64_t n) {
     std::vector<std::int32_t> out;
     for (std::int64_t i = 0; i < n; ++i) out.push_back(static_cast<std::int32_t>(below(vocab)));
@@ -28,14 +31,23 @@ inline std::vector<Request> request_pool(std::uint64_t seed, std::size_t count, 
     const auto tail = tokens(1 + below(20));
     request.prompt.insert(request.prompt.end(), tail.begin(), tail.end());
     request.stream = i;
-    request.scores = {.kv_coe = below(8) != 0, .prob = below(3) != 0, .part = static_cast<GaugePart>(below(3)), .span = static_cast<GaugeSpan>(below(4)), .keep_trajectory = true};
+    request.scores = {.kv_coe = below(8) != 0,
+                      .prob = below(3) != 0,
+                      .part = static_cast<GaugePart>(below(3)),
+                      .span = static_cast<GaugeSpan>(below(4)),
+                      .keep_trajectory = true};
     if (!request.scores.kv_coe) request.scores.keep_trajectory = false;
     if (below(3) == 0) {
       request.response = tokens(1 + below(50));
     } else {
       request.stop.max_tokens = 1 + below(90);  // several pages: growth beyond what admission foresees preempts others
       request.stop.ignore_eos = below(4) != 0;
-      if (below(2) == 0) request.sampling = {.temperature = 0.8, .top_p = 0.95, .min_p = below(2) == 0 ? 0.02 : 0.0, .top_k = below(2) * 40, .seed = random()};
+      if (below(2) == 0)
+        request.sampling = {.temperature = 0.8,
+                            .top_p = 0.95,
+                            .min_p = below(2) == 0 ? 0.02 : 0.0,
+                            .top_k = below(2) * 40,
+                            .seed = random()};
       request.samples = below(3) == 0 ? 1 + below(3) : 1;
     }
     pool.push_back(std::move(request));

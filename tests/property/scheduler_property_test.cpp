@@ -1,6 +1,7 @@
-// Random schedules on a simulated device. Its pages hold one stamp per position, a chained hash of (stamp of the position before,
-// read through the block table; token), as real keys and values depend on every token before. A wrong share, a missing copy, a page
-// taken away too early or a stale page therefore changes the stamps of everything behind it.
+// Random schedules on a simulated device. Its pages hold one stamp per position, a chained hash of (stamp of the
+// position before, read through the block table; token), as real keys and values depend on every token before. A wrong
+// share, a missing copy, a page taken away too early or a stale page therefore changes the stamps of everything behind
+// it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,20 +22,22 @@ namespace {
 constexpr std::uint64_t kPoison = 0xdeadull;
 
 std::uint64_t stamp_after(std::uint64_t previous, std::int32_t token, std::int64_t position) {
-  return mix64(previous * 3 + static_cast<std::uint64_t>(token) * 0x9e3779b97f4a7c15ull + static_cast<std::uint64_t>(position));
+  return mix64(previous * 3 + static_cast<std::uint64_t>(token) * 0x9e3779b97f4a7c15ull +
+               static_cast<std::uint64_t>(position));
 }
 
 struct Row : Sequence {
-  std::int64_t longest = 0;             // tokens at which it ends
-  bool scoring = false;                 // nothing is sampled: ends as soon as everything is computed
-  bool seen = false;                    // has been planned before
+  std::int64_t longest = 0;  // tokens at which it ends
+  bool scoring = false;      // nothing is sampled: ends as soon as everything is computed
+  bool seen = false;         // has been planned before
   std::int64_t first_cached = 0;
   std::uint64_t salt = 0;
   std::vector<std::uint64_t> expected;  // stamps of `tokens`, computed without pages
 };
 
 struct Totals {
-  std::int64_t schedules = 0, steps = 0, preemptions = 0, copies = 0, hits = 0, evictions = 0, empty_items = 0, forks = 0, readmissions = 0;
+  std::int64_t schedules = 0, steps = 0, preemptions = 0, copies = 0, hits = 0, evictions = 0, empty_items = 0,
+               forks = 0, readmissions = 0;
 };
 
 class Simulation {
@@ -72,7 +75,8 @@ class Simulation {
       EXPECT_LE(steps_, step_bound_) << "no progress";
       if (steps_ > step_bound_) break;
     }
-    EXPECT_EQ(scheduler_->pool().free_blocks() + scheduler_->prefix_cache().evictable(), limits_.blocks) << "a page leaked";
+    EXPECT_EQ(scheduler_->pool().free_blocks() + scheduler_->prefix_cache().evictable(), limits_.blocks)
+        << "a page leaked";
     totals_.preemptions += scheduler_->preemptions();
     totals_.steps += steps_;
     ++totals_.schedules;
@@ -83,11 +87,15 @@ class Simulation {
   std::int64_t pick(std::int64_t low, std::int64_t high) {  // both ends included; the same on every standard library
     return low + static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(high - low + 1));
   }
-  std::int32_t token_of(std::uint64_t word) const { return static_cast<std::int32_t>(mix64(word) % static_cast<std::uint64_t>(alphabet_)); }
+  std::int32_t token_of(std::uint64_t word) const {
+    return static_cast<std::int32_t>(mix64(word) % static_cast<std::uint64_t>(alphabet_));
+  }
   std::int64_t capacity() const { return std::int64_t{limits_.blocks} * kPageTokens; }
   void note(std::uint64_t word) { trace_ = mix64(trace_ ^ word); }
 
-  std::uint64_t& page(std::int32_t block, std::int64_t slot) { return pages_[static_cast<std::size_t>(block * kPageTokens + slot)]; }
+  std::uint64_t& page(std::int32_t block, std::int64_t slot) {
+    return pages_[static_cast<std::size_t>(block * kPageTokens + slot)];
+  }
   std::uint64_t& at(const Row& row, std::int64_t position) {
     return page(row.blocks.at(static_cast<std::size_t>(position / kPageTokens)), position % kPageTokens);
   }
@@ -123,13 +131,17 @@ class Simulation {
     while (rows_.count(id) || id % 8 == 0) ++id;
     Row& child = new_row(id);
     child.tokens = parent.tokens;
-    if (parent.resident && pick(0, 1) == 0) {  // it goes its own way from the first token that its parent has not computed
+    if (parent.resident &&
+        pick(0, 1) == 0) {  // it goes its own way from the first token that its parent has not computed
       child.tokens.resize(static_cast<std::size_t>(std::max<std::int64_t>(parent.computed, 1)));
       if (child.tokens.size() < parent.tokens.size()) child.tokens.push_back(token_of(random_()));
     }
     child.scoring = parent.scoring;
-    child.longest = child.scoring ? static_cast<std::int64_t>(child.tokens.size()) : std::max<std::int64_t>(parent.longest, static_cast<std::int64_t>(child.tokens.size()));
-    child.max_cached_prefix = std::min<std::int64_t>(parent.max_cached_prefix, static_cast<std::int64_t>(child.tokens.size()) - 1);
+    child.longest = child.scoring
+                        ? static_cast<std::int64_t>(child.tokens.size())
+                        : std::max<std::int64_t>(parent.longest, static_cast<std::int64_t>(child.tokens.size()));
+    child.max_cached_prefix =
+        std::min<std::int64_t>(parent.max_cached_prefix, static_cast<std::int64_t>(child.tokens.size()) - 1);
     step_bound_ += child.longest + 2;
     scheduler_->fork(parent, child);
     ASSERT_EQ(child.resident, parent.resident);
@@ -156,7 +168,9 @@ class Simulation {
     const StepPlan& plan = scheduler_->plan_step();
     ASSERT_NO_FATAL_FAILURE(check_plan(plan, resident, scheduler_->preemptions() - preemptions));
     ASSERT_NO_FATAL_FAILURE(check_pool());
-    if (pick(0, 60) == 0) end(static_cast<Row&>(*plan.items[static_cast<std::size_t>(pick(0, static_cast<std::int64_t>(plan.items.size()) - 1))].sequence));
+    if (pick(0, 60) == 0)
+      end(static_cast<Row&>(
+          *plan.items[static_cast<std::size_t>(pick(0, static_cast<std::int64_t>(plan.items.size()) - 1))].sequence));
     execute(plan);
     poison_free_pages();
     const std::vector<StepPlan::Item> items = plan.items;
@@ -242,8 +256,12 @@ class Simulation {
     std::int64_t need = left_out.resident ? 1 : 0;  // a page to copy into
     for (const auto& [id, row] : rows_)
       if (row->resident || id == left_out.id)
-        need += std::max<std::int64_t>((static_cast<std::int64_t>(row->tokens.size()) + kPageTokens - 1) / kPageTokens - static_cast<std::int64_t>(row->blocks.size()), 0) + 1;
-    ASSERT_GT(need, scheduler_->pool().free_blocks() + scheduler_->prefix_cache().evictable()) << "sequence " << left_out.id << " waits with room at hand";
+        need += std::max<std::int64_t>((static_cast<std::int64_t>(row->tokens.size()) + kPageTokens - 1) / kPageTokens -
+                                           static_cast<std::int64_t>(row->blocks.size()),
+                                       0) +
+                1;
+    ASSERT_GT(need, scheduler_->pool().free_blocks() + scheduler_->prefix_cache().evictable())
+        << "sequence " << left_out.id << " waits with room at hand";
   }
 
   void check_pool() {
@@ -252,7 +270,8 @@ class Simulation {
     for (const auto& [id, row] : rows_) {
       ASSERT_EQ(row->blocks.empty(), !row->resident || row->blocks.empty());
       for (const std::int32_t block : row->blocks) ++holders[static_cast<std::size_t>(block)];
-      ASSERT_EQ(std::set<std::int32_t>(row->blocks.begin(), row->blocks.end()).size(), row->blocks.size()) << "a page twice in one table";
+      ASSERT_EQ(std::set<std::int32_t>(row->blocks.begin(), row->blocks.end()).size(), row->blocks.size())
+          << "a page twice in one table";
     }
     std::int64_t free = 0, cached = 0, alone = 0;
     for (std::int32_t block = 0; block < limits_.blocks; ++block) {
@@ -274,7 +293,8 @@ class Simulation {
   // After the copies: a page that a preemption freed in this plan may still be the source of one.
   void poison_free_pages() {
     for (std::int32_t block = 0; block < limits_.blocks; ++block)
-      for (std::int64_t slot = 0; scheduler_->pool().references(block) == 0 && slot < kPageTokens; ++slot) page(block, slot) = kPoison;
+      for (std::int64_t slot = 0; scheduler_->pool().references(block) == 0 && slot < kPageTokens; ++slot)
+        page(block, slot) = kPoison;
   }
 
   void execute(const StepPlan& plan) {
@@ -284,17 +304,21 @@ class Simulation {
       if (!item.sequence) continue;
       Row& row = static_cast<Row&>(*item.sequence);
       for (std::int64_t position = item.first_position; position < item.first_position + item.rows; ++position)
-        at(row, position) = stamp_after(position ? at(row, position - 1) : 0, row.tokens[static_cast<std::size_t>(position)], position);
+        at(row, position) =
+            stamp_after(position ? at(row, position - 1) : 0, row.tokens[static_cast<std::size_t>(position)], position);
     }
   }
 
   void check_contents(const std::vector<StepPlan::Item>& items) {
-    for (const StepPlan::Item& item : items) ASSERT_TRUE(!item.sequence || item.sequence->computed == item.first_position + item.rows);
+    for (const StepPlan::Item& item : items)
+      ASSERT_TRUE(!item.sequence || item.sequence->computed == item.first_position + item.rows);
     for (auto& [id, row] : rows_) {
       for (auto position = static_cast<std::int64_t>(row->expected.size()); position < row->computed; ++position)
-        row->expected.push_back(stamp_after(position ? row->expected.back() : 0, row->tokens[static_cast<std::size_t>(position)], position));
+        row->expected.push_back(stamp_after(position ? row->expected.back() : 0,
+                                            row->tokens[static_cast<std::size_t>(position)], position));
       for (std::int64_t position = 0; position < row->computed; ++position)
-        ASSERT_EQ(at(*row, position), row->expected[static_cast<std::size_t>(position)]) << "sequence " << id << " position " << position;
+        ASSERT_EQ(at(*row, position), row->expected[static_cast<std::size_t>(position)])
+            << "sequence " << id << " position " << position;
     }
   }
 
@@ -322,12 +346,16 @@ TEST(SchedulerProperty, EverySequenceFindsItsOwnTokensInItsPagesAndEnds) {
     if (HasFailure()) return;
   }
   RecordProperty("steps", static_cast<int>(totals.steps));
-  std::printf("%lld schedules, %lld steps, %lld preemptions, %lld readmissions, %lld forks, %lld copies, %lld prefix hits, %lld evictions, %lld items without rows\n",
-              static_cast<long long>(totals.schedules), static_cast<long long>(totals.steps), static_cast<long long>(totals.preemptions),
-              static_cast<long long>(totals.readmissions), static_cast<long long>(totals.forks), static_cast<long long>(totals.copies),
-              static_cast<long long>(totals.hits), static_cast<long long>(totals.evictions), static_cast<long long>(totals.empty_items));
+  std::printf(
+      "%lld schedules, %lld steps, %lld preemptions, %lld readmissions, %lld forks, %lld copies, %lld prefix hits, "
+      "%lld evictions, %lld items without rows\n",
+      static_cast<long long>(totals.schedules), static_cast<long long>(totals.steps),
+      static_cast<long long>(totals.preemptions), static_cast<long long>(totals.readmissions),
+      static_cast<long long>(totals.forks), static_cast<long long>(totals.copies), static_cast<long long>(totals.hits),
+      static_cast<long long>(totals.evictions), static_cast<long long>(totals.empty_items));
   // The schedules must reach what they are meant to test.
-  for (const std::int64_t count : {totals.preemptions, totals.readmissions, totals.forks, totals.copies, totals.hits, totals.evictions, totals.empty_items})
+  for (const std::int64_t count : {totals.preemptions, totals.readmissions, totals.forks, totals.copies, totals.hits,
+                                   totals.evictions, totals.empty_items})
     EXPECT_GT(count, 100);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// A decoder in double precision, one token after another, straight from the equations. It shares nothing with the product but the
-// loader; transformers judges it (tests/model/reference_decoder_test.cpp), and it judges the product on any model.
+// A decoder in double precision, one token after another, straight from the equations. It shares nothing with the
+// product but the loader; transformers judges it (tests/model/reference_decoder_test.cpp), and it judges the product on
+// any model.
 //
 //   x_0 = E[token];  per layer:  a = norm(x);  q, k, v = W a (+ b);  Qwen3: q, k = norm per head;  q, k = rope(q, k, t)
 //   x += Wo concat_h( sum_s softmax_s(q_h . k_s / sqrt(d)) v_s ),  s <= t, KV head = h / (heads / kv_heads)
@@ -22,10 +23,11 @@ namespace kvgauge::testing {
 /// Everything the reference has computed for the tokens so far.
 struct ReferenceState {
   std::int64_t tokens = 0;
-  std::vector<std::vector<double>> k, v;    ///< per layer [token, KV head, head_dim]; K after RoPE, half-rotation order
-  /// As transformers' hidden_states, [token, hidden] each: [0] embeddings, [l] output of block l, [layers] after the final norm.
+  std::vector<std::vector<double>> k, v;  ///< per layer [token, KV head, head_dim]; K after RoPE, half-rotation order
+  /// As transformers' hidden_states, [token, hidden] each: [0] embeddings, [l] output of block l, [layers] after the
+  /// final norm.
   std::vector<std::vector<double>> hidden;
-  std::vector<double> logits;               ///< of the last token
+  std::vector<double> logits;  ///< of the last token
 };
 
 class ReferenceDecoder {
@@ -44,7 +46,8 @@ class ReferenceDecoder {
     state.k.resize(layers);
     state.v.resize(layers);
     state.hidden.resize(layers + 1);
-    std::vector<double> x(embedding_.begin() + token * config_.hidden, embedding_.begin() + (token + 1) * config_.hidden);
+    std::vector<double> x(embedding_.begin() + token * config_.hidden,
+                          embedding_.begin() + (token + 1) * config_.hidden);
     append(state.hidden[0], x);
     for (std::size_t l = 0; l < layers; ++l) {
       add(x, attention(layers_[l], norm(x, layers_[l].attention_norm), state, l));
@@ -128,8 +131,10 @@ class ReferenceDecoder {
   }
 
   double frequency(std::int64_t i) const {
-    const double f = std::pow(config_.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(config_.head_dim));
-    if (!config_.rope_factors.empty()) return f / static_cast<double>(config_.rope_factors[static_cast<std::size_t>(i)]);
+    const double f =
+        std::pow(config_.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(config_.head_dim));
+    if (!config_.rope_factors.empty())
+      return f / static_cast<double>(config_.rope_factors[static_cast<std::size_t>(i)]);
     if (!config_.rope_scaling) return f;
     const auto& s = *config_.rope_scaling;
     const double context = static_cast<double>(s.original_max_position), wavelength = 2 * std::numbers::pi / f;

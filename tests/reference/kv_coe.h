@@ -21,13 +21,15 @@ struct KvShape {
   std::size_t elements() const { return layers * heads * tokens * head_dim; }
 };
 
-inline States reference_embeddings(std::span<const double> k, std::span<const double> v, const KvShape& shape, GaugePart part) {
+inline States reference_embeddings(std::span<const double> k, std::span<const double> v, const KvShape& shape,
+                                   GaugePart part) {
   States states(shape.tokens);
   const auto append = [&](std::vector<double>& e, std::span<const double> cache, std::size_t t) {
     for (std::size_t h = 0; h < shape.heads; ++h)
       for (std::size_t j = 0; j < shape.head_dim; ++j) {
         double sum = 0;
-        for (std::size_t l = 0; l < shape.layers; ++l) sum += cache[((l * shape.heads + h) * shape.tokens + t) * shape.head_dim + j];
+        for (std::size_t l = 0; l < shape.layers; ++l)
+          sum += cache[((l * shape.heads + h) * shape.tokens + t) * shape.head_dim + j];
         e.push_back(sum / static_cast<double>(shape.layers));
       }
   };
@@ -64,8 +66,8 @@ inline double reference_angle(const std::vector<double>& u, const std::vector<do
 }
 
 struct ReferenceTrajectory {
-  std::vector<double> dr, dtheta;       ///< T-1 each
-  double end_dr = 0, end_dtheta = 0;    ///< of the last state against the first; 0 without states
+  std::vector<double> dr, dtheta;     ///< T-1 each
+  double end_dr = 0, end_dtheta = 0;  ///< of the last state against the first; 0 without states
 };
 
 inline ReferenceTrajectory reference_trajectory(const States& states) {
@@ -81,7 +83,8 @@ inline ReferenceTrajectory reference_trajectory(const States& states) {
 }
 
 /// All variants of METHOD.md A.3, each written out from its formula and none from another.
-inline KvCoeScores reference_kv_coe(const ReferenceTrajectory& trajectory, std::size_t tokens, double alpha = 1, double beta = 1) {
+inline KvCoeScores reference_kv_coe(const ReferenceTrajectory& trajectory, std::size_t tokens, double alpha = 1,
+                                    double beta = 1) {
   KvCoeScores s;
   s.tokens = static_cast<std::int64_t>(tokens);
   if (tokens < 2) return s;
@@ -119,8 +122,8 @@ inline KvCoeScores reference_kv_coe(const ReferenceTrajectory& trajectory, std::
 }
 
 /// Everything at once from a cache.
-inline KvCoeScores reference_kv_coe(std::span<const double> k, std::span<const double> v, const KvShape& shape, GaugePart part,
-                                    double alpha = 1, double beta = 1) {
+inline KvCoeScores reference_kv_coe(std::span<const double> k, std::span<const double> v, const KvShape& shape,
+                                    GaugePart part, double alpha = 1, double beta = 1) {
   const States states = reference_embeddings(k, v, shape, part);
   return reference_kv_coe(reference_trajectory(states), states.size(), alpha, beta);
 }

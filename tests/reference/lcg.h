@@ -11,10 +11,10 @@ class Lcg {
  public:
   explicit Lcg(std::uint64_t seed) : state_(seed) {}
   std::uint64_t next() { return state_ = state_ * 6364136223846793005ull + 1442695040888963407ull; }
-  double f24() { return (static_cast<double>(next() >> 40) - 8388608.0) / 8388608.0; }   ///< [-1, 1), 24 bits
-  double f8() { return (static_cast<double>(next() >> 56) - 128.0) / 128.0; }            ///< [-1, 1), 8 bits
+  double f24() { return (static_cast<double>(next() >> 40) - 8388608.0) / 8388608.0; }     ///< [-1, 1), 24 bits
+  double f8() { return (static_cast<double>(next() >> 56) - 128.0) / 128.0; }              ///< [-1, 1), 8 bits
   double near1() { return 1.0 + (static_cast<double>(next() >> 51) - 4096.0) * 0x1p-23; }  ///< within 2^-11 of 1
-  double u53() { return static_cast<double>(next() >> 11) * 0x1p-53; }                   ///< [0, 1)
+  double u53() { return static_cast<double>(next() >> 11) * 0x1p-53; }                     ///< [0, 1)
 
   /// `count` draws of one kind in stream order, each times `scale`: values(n, &Lcg::f24, 4.0).
   std::vector<double> values(std::size_t count, double (Lcg::*draw)() = &Lcg::f24, double scale = 1) {

@@ -15,7 +15,8 @@ inline LinearReference reference_linear(const std::vector<float>& x, const std::
     for (std::int64_t n = 0; n < columns; ++n) {
       double sum = 0, magnitude = 0;
       for (std::int64_t k = 0; k < depth; ++k) {
-        const double term = double{x[static_cast<std::size_t>(r * depth + k)]} * double{w[static_cast<std::size_t>(n * depth + k)]};
+        const double term =
+            double{x[static_cast<std::size_t>(r * depth + k)]} * double{w[static_cast<std::size_t>(n * depth + k)]};
         sum += term;
         magnitude += term < 0 ? -term : term;
       }

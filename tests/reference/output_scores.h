@@ -13,7 +13,8 @@
 
 namespace kvgauge::testing {
 
-/// One token's statistics from its logits (-inf allowed, not everywhere). The entries of p are formed and sorted in full.
+/// One token's statistics from its logits (-inf allowed, not everywhere). The entries of p are formed and sorted in
+/// full.
 inline TokenLogitStats reference_logit_stats(std::span<const double> logits, std::size_t chosen) {
   const double top = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
@@ -42,14 +43,16 @@ inline TokenLogitStats reference_logit_stats(std::span<const double> logits, std
 }
 
 /// All baselines from logits [tokens, vocab] (every entry finite) and the chosen ids, one formula at a time.
-inline ProbScores reference_output_scores(std::span<const double> logits, std::span<const std::size_t> chosen, std::size_t vocab) {
+inline ProbScores reference_output_scores(std::span<const double> logits, std::span<const std::size_t> chosen,
+                                          std::size_t vocab) {
   ProbScores s;
   s.tokens = static_cast<std::int64_t>(chosen.size());
   if (chosen.empty()) return s;
   const auto n = static_cast<double>(chosen.size());
   const auto mean = [&](auto of) {
     double sum = 0;
-    for (std::size_t t = 0; t < chosen.size(); ++t) sum += of(reference_logit_stats(logits.subspan(t * vocab, vocab), chosen[t]));
+    for (std::size_t t = 0; t < chosen.size(); ++t)
+      sum += of(reference_logit_stats(logits.subspan(t * vocab, vocab), chosen[t]));
     return sum / n;
   };
   s.maxprob_official = mean([](const TokenLogitStats& x) { return x.max_prob; });
@@ -60,10 +63,12 @@ inline ProbScores reference_output_scores(std::span<const double> logits, std::s
   s.perplexity = std::exp(s.nll);
   s.seq_logprob = -s.nll * n;
   s.margin = mean([](const TokenLogitStats& x) { return x.max_prob - x.second_prob; });
-  s.self_certainty = mean([&](const TokenLogitStats& x) { return -x.mean_logprob - std::log(static_cast<double>(vocab)); });
+  s.self_certainty =
+      mean([&](const TokenLogitStats& x) { return -x.mean_logprob - std::log(static_cast<double>(vocab)); });
   s.min_prob = 1;
   for (std::size_t t = 0; t < chosen.size(); ++t)
-    s.min_prob = std::min(s.min_prob, std::exp(reference_logit_stats(logits.subspan(t * vocab, vocab), chosen[t]).chosen_logprob));
+    s.min_prob = std::min(s.min_prob,
+                          std::exp(reference_logit_stats(logits.subspan(t * vocab, vocab), chosen[t]).chosen_logprob));
   return s;
 }
 

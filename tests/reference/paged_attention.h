@@ -7,7 +7,8 @@
 namespace kvgauge::testing {
 
 /// One query over `tokens` keys and values of one KV head: softmax(scale q K^T) V.
-inline std::vector<double> reference_attention(const std::vector<double>& q, const std::vector<std::vector<double>>& keys,
+inline std::vector<double> reference_attention(const std::vector<double>& q,
+                                               const std::vector<std::vector<double>>& keys,
                                                const std::vector<std::vector<double>>& values, double scale) {
   std::vector<double> scores;
   for (const auto& key : keys) {

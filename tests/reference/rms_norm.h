@@ -5,7 +5,8 @@
 namespace kvgauge::testing {
 
 /// residual / sqrt(mean(residual^2) + eps) * weight of one row.
-inline std::vector<double> reference_rms_norm(const std::vector<double>& residual, const std::vector<double>& weight, double eps) {
+inline std::vector<double> reference_rms_norm(const std::vector<double>& residual, const std::vector<double>& weight,
+                                              double eps) {
   double squares = 0;
   for (const double x : residual) squares += x * x;
   const double factor = 1 / std::sqrt(squares / static_cast<double>(residual.size()) + eps);

@@ -6,8 +6,9 @@
 namespace kvgauge::testing {
 
 /// One head of one token: RMS norm (if `norm` is given), then rotation by position.
-inline std::vector<double> reference_rope(std::vector<double> x, const std::vector<double>* norm, double eps, bool rotate,
-                                          std::int64_t position, const std::vector<double>& inverse_frequencies) {
+inline std::vector<double> reference_rope(std::vector<double> x, const std::vector<double>* norm, double eps,
+                                          bool rotate, std::int64_t position,
+                                          const std::vector<double>& inverse_frequencies) {
   if (norm != nullptr) {
     double squares = 0;
     for (const double v : x) squares += v * v;

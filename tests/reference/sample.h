@@ -13,15 +13,17 @@ struct SampleReference {
   std::vector<double> probabilities;
   double edge = 1;  ///< distance of the closest top-p or min-p decision, relative: near 0 it may fall either way
 };
-inline SampleReference reference_sample(const std::vector<float>& logits, double temperature, std::int64_t top_k, double top_p,
-                                        double min_p) {
+inline SampleReference reference_sample(const std::vector<float>& logits, double temperature, std::int64_t top_k,
+                                        double top_p, double min_p) {
   std::vector<std::int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
     return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
   });
   const auto weight = [&](std::int32_t id) {
-    return std::exp((double{logits[static_cast<std::size_t>(id)]} - double{logits[static_cast<std::size_t>(order[0])]}) / temperature);
+    return std::exp(
+        (double{logits[static_cast<std::size_t>(id)]} - double{logits[static_cast<std::size_t>(order[0])]}) /
+        temperature);
   };
   while (!order.empty() && !(weight(order.back()) > 0)) order.pop_back();
   if (top_k > 0 && static_cast<std::size_t>(top_k) < order.size()) order.resize(static_cast<std::size_t>(top_k));

@@ -33,7 +33,8 @@ TEST(InputRow, FormsAndTheirPrecedence) {
   EXPECT_EQ(row_of(R"({"prompt":"p","question":"q"})").prompt, "p");
   EXPECT_EQ(row_of(R"({"question":"q","problem":"r","en":"s"})").prompt, "q");
   EXPECT_EQ(row_of(R"({"problem":"r","en":"s"})").prompt, "r\nPut your final answer within \\boxed{}.");
-  EXPECT_EQ(row_of(R"({"en":"s","answer_type":"float"})").prompt, "s\nEnd with \"The answer is\" followed by the answer.");
+  EXPECT_EQ(row_of(R"({"en":"s","answer_type":"float"})").prompt,
+            "s\nEnd with \"The answer is\" followed by the answer.");
   EXPECT_EQ(row_of(R"({"en":"s"})").prompt, "s\nEnd with \"Answer:\" followed by the letter of your choice.");
   const InputRow messages = row_of(R"({"messages":[{"role":"user","content":"m"}],"prompt":"p"})");
   EXPECT_EQ(messages.form, RowForm::kMessages);
@@ -42,7 +43,8 @@ TEST(InputRow, FormsAndTheirPrecedence) {
 }
 
 TEST(InputRow, CarriesGoldFieldsAsTheyAre) {
-  const InputRow row = row_of(R"({"question":"q","answer":"1","gold":2.50,"solution":null,"answer_type":["a"],"other":1})");
+  const InputRow row =
+      row_of(R"({"question":"q","answer":"1","gold":2.50,"solution":null,"answer_type":["a"],"other":1})");
   EXPECT_EQ(row.carried.dump(), R"({"gold":2.5,"answer":"1","solution":null,"answer_type":["a"]})");
 }
 
@@ -63,7 +65,8 @@ TEST(InputRow, AnObjectWithTooManyMembersIsRefusedAtOnce) {
 }
 
 TEST(InputRow, BatchBodyOverridesSampling) {
-  const InputRow row = row_of(R"({"custom_id":"c","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[{"role":"user","content":"q"}],
+  const InputRow row = row_of(
+      R"({"custom_id":"c","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[{"role":"user","content":"q"}],
     "max_completion_tokens":9,"temperature":0.5,"top_p":0.9,"top_k":-1,"seed":-3,"stop":["a","b"],"n":2,"frequency_penalty":0.0,"user":"u","logit_bias":{},
     "ignore_eos":true,"chat_template_kwargs":{"enable_thinking":false}}})");
   EXPECT_EQ(row.error, "");
@@ -82,7 +85,9 @@ TEST(InputRow, BatchBodyOverridesSampling) {
 }
 
 TEST(InputRow, BatchBodyRefusesByName) {
-  const auto with = [](const std::string& member) { return row_of(R"({"custom_id":"c","body":{"prompt":"q",)" + member + "}}"); };
+  const auto with = [](const std::string& member) {
+    return row_of(R"({"custom_id":"c","body":{"prompt":"q",)" + member + "}}");
+  };
   expect_error(with(R"("frequency_penalty":0.1)"), "body.frequency_penalty");
   expect_error(with(R"("wild":1)"), "body.wild: is not known");
   expect_error(with(R"("stream":true)"), "body.stream");
@@ -106,7 +111,8 @@ TEST(InputRow, CompletionsAreGivenToTheModelAsTheyAre) {
 TEST(InputRow, PairsNeedAResponse) {
   EXPECT_EQ(pair_of(R"({"prompt":"p","response":"r"})").response, "r");
   EXPECT_FALSE(pair_of(R"({"prompt":"p","response":"r","finish_reason":"length"})").finished);
-  const InputRow tokens = pair_of(R"({"id":"1","index":0,"text":"t","prompt_ids":[1,2],"output_ids":[3],"finish_reason":"stop","error":null,"correct":true})");
+  const InputRow tokens = pair_of(
+      R"({"id":"1","index":0,"text":"t","prompt_ids":[1,2],"output_ids":[3],"finish_reason":"stop","error":null,"correct":true})");
   EXPECT_EQ(tokens.form, RowForm::kTokens);
   EXPECT_EQ(*tokens.prompt_ids, (std::vector<std::int32_t>{1, 2}));
   EXPECT_EQ(*tokens.output_ids, (std::vector<std::int32_t>{3}));

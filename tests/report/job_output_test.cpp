@@ -24,7 +24,10 @@ Manifest manifest(double temperature = 0) {
 }
 
 OrderedJson row(std::int64_t index, bool failed = false) {
-  return {{"id", cat("r", index)}, {"index", index}, {"usage", {{"completion_tokens", 2}}}, {"error", failed ? OrderedJson("bad") : OrderedJson()}};
+  return {{"id", cat("r", index)},
+          {"index", index},
+          {"usage", {{"completion_tokens", 2}}},
+          {"error", failed ? OrderedJson("bad") : OrderedJson()}};
 }
 
 std::string lines(std::initializer_list<std::int64_t> indices) {
@@ -36,7 +39,9 @@ std::string lines(std::initializer_list<std::int64_t> indices) {
 struct Files {
   TempDir dir;
   std::string out = (dir.path() / "out.jsonl").string();
-  JobOutput open(bool resume, const Manifest& m = manifest(), bool retry = false) const { return JobOutput({.path = out, .resume = resume, .retry_failed = retry}, m); }
+  JobOutput open(bool resume, const Manifest& m = manifest(), bool retry = false) const {
+    return JobOutput({.path = out, .resume = resume, .retry_failed = retry}, m);
+  }
 };
 
 template <class Exception, class Run>

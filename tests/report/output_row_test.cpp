@@ -61,7 +61,9 @@ TEST(OutputRow, FieldsNotAskedForAreAbsent) {
   const OrderedJson none = output_row(input(), finished(1), {9}, {});
   EXPECT_FALSE(none.contains("scores"));
   EXPECT_FALSE(none.contains("output_ids"));
-  const OrderedJson row = output_row(input(), finished(1), {9, 8}, {.scores = {.kv_coe = true, .keep_trajectory = true}, .text = false, .token_ids = true});
+  const OrderedJson row =
+      output_row(input(), finished(1), {9, 8},
+                 {.scores = {.kv_coe = true, .keep_trajectory = true}, .text = false, .token_ids = true});
   EXPECT_FALSE(row["scores"].contains("prob"));
   EXPECT_FALSE(row.contains("text"));
   EXPECT_EQ(row["scores"]["kv_coe"]["dr"].dump(), "[1.5]");

@@ -16,7 +16,9 @@ TEST(ProgressText, ResumedRowsDoNotCountAsSpeed) {
   EXPECT_EQ(progress_text(50, 100, 50, 0, 10), "done 50/100 rows, 0 tok/s") << "nothing done yet: no forecast";
 }
 
-TEST(ProgressText, HoursAreShown) { EXPECT_EQ(progress_text(1, 3601, 0, 0, 1), "done 1/3601 rows, 0 tok/s, ETA 1:00:00"); }
+TEST(ProgressText, HoursAreShown) {
+  EXPECT_EQ(progress_text(1, 3601, 0, 0, 1), "done 1/3601 rows, 0 tok/s, ETA 1:00:00");
+}
 
 }  // namespace
 }  // namespace kvgauge

@@ -22,15 +22,20 @@ struct Variant {
   const char* golden;
   double KvCoeScores::*field;
 };
-constexpr Variant kVariants[] = {{"paper_R", &KvCoeScores::paper_r},        {"paper_C", &KvCoeScores::paper_c},
-                                 {"diff_R", &KvCoeScores::diff_r},          {"polar_raw_C", &KvCoeScores::polar_raw_c},
-                                 {"norm_R", &KvCoeScores::normalized_r},    {"norm_C", &KvCoeScores::normalized_c},
+constexpr Variant kVariants[] = {{"paper_R", &KvCoeScores::paper_r},
+                                 {"paper_C", &KvCoeScores::paper_c},
+                                 {"diff_R", &KvCoeScores::diff_r},
+                                 {"polar_raw_C", &KvCoeScores::polar_raw_c},
+                                 {"norm_R", &KvCoeScores::normalized_r},
+                                 {"norm_C", &KvCoeScores::normalized_c},
                                  {"norm_cart_C", &KvCoeScores::normalized_cart_c}};
 
-TrajectorySums sums_of(const ReferenceTrajectory& t) { return trajectory_sums(std::span<const double>(t.dr), std::span<const double>(t.dtheta), t.end_dr, t.end_dtheta); }
+TrajectorySums sums_of(const ReferenceTrajectory& t) {
+  return trajectory_sums(std::span<const double>(t.dr), std::span<const double>(t.dtheta), t.end_dr, t.end_dtheta);
+}
 
-// A null of the golden is a NaN of ours and nothing else is. `terms` is the size of what a difference of means is made of: its
-// rounding does not shrink with the difference.
+// A null of the golden is a NaN of ours and nothing else is. `terms` is the size of what a difference of means is made
+// of: its rounding does not shrink with the difference.
 void expect_close(double got, const Json& want, double relative, double terms, const std::string& what) {
   if (want.is_null()) {
     EXPECT_TRUE(std::isnan(got)) << what << ": " << got << ", the golden has null";
@@ -50,12 +55,17 @@ void expect_scores(const KvCoeScores& got, const Json& golden, double relative, 
   }
   if (!got.valid) return;
   expect_close(got.end_dr, golden["Zr"], relative, 0, what + " Zr");
-  expect_close(got.end_dtheta, golden["Ztheta"], relative, 1e-6, what + " Ztheta");  // parallel ends: angles of a few epsilon
+  expect_close(got.end_dtheta, golden["Ztheta"], relative, 1e-6,
+               what + " Ztheta");  // parallel ends: angles of a few epsilon
 }
 
-double draw_of(Lcg& lcg, const std::string& kind) { return kind == "f24" ? lcg.f24() : kind == "f8" ? lcg.f8() : lcg.near1(); }
+double draw_of(Lcg& lcg, const std::string& kind) {
+  return kind == "f24" ? lcg.f24() : kind == "f8" ? lcg.f8() : lcg.near1();
+}
 
-GaugePart part_of(const std::string& text) { return text == "v" ? GaugePart::kV : text == "k" ? GaugePart::kK : GaugePart::kKV; }
+GaugePart part_of(const std::string& text) {
+  return text == "v" ? GaugePart::kV : text == "k" ? GaugePart::kK : GaugePart::kKV;
+}
 
 TEST(KvCoeGolden, ReferenceTrajectoriesAndScoresAgree) {
   const Json golden = parse_json(testing::read_file(testing::repo_path("tests/golden/kvcoe.json")), "kvcoe.json");
@@ -103,7 +113,8 @@ TEST(KvCoeGolden, DegenerateTrajectoriesThroughTheOnePassAngle) {
   for (const Json& c : golden) {
     const States states = c["e"].get<States>();
     ReferenceTrajectory trajectory = testing::reference_trajectory(states);
-    for (std::size_t t = 0; t < trajectory.dtheta.size(); ++t) trajectory.dtheta[t] = one_pass(states[t + 1], states[t]);
+    for (std::size_t t = 0; t < trajectory.dtheta.size(); ++t)
+      trajectory.dtheta[t] = one_pass(states[t + 1], states[t]);
     trajectory.end_dtheta = one_pass(states.back(), states.front());
     expect_scores(kv_coe_scores(sums_of(trajectory)), c, 1e-9, c["name"]);
   }
@@ -146,7 +157,8 @@ TEST(KvCoe, FloatAndDoubleDifferencesGiveTheSameSums) {
   const std::vector<float> dr = {1.5f, 0.25f, 3.0f}, dtheta = {0.5f, 0.125f, 1.0f};
   const std::vector<double> dr_wide(dr.begin(), dr.end()), dtheta_wide(dtheta.begin(), dtheta.end());
   const TrajectorySums a = trajectory_sums(std::span<const float>(dr), std::span<const float>(dtheta), 2, 0.75);
-  const TrajectorySums b = trajectory_sums(std::span<const double>(dr_wide), std::span<const double>(dtheta_wide), 2, 0.75);
+  const TrajectorySums b =
+      trajectory_sums(std::span<const double>(dr_wide), std::span<const double>(dtheta_wide), 2, 0.75);
   EXPECT_EQ(a.tokens, 4);
   EXPECT_EQ(a.sum_dr, b.sum_dr);
   EXPECT_EQ(a.sum_m_cos_a, b.sum_m_cos_a);
@@ -172,7 +184,8 @@ TEST(KvCoe, TriangleInequalityHoldsOnRandomTrajectories) {
 
 TEST(KvCoe, NothingThatIsNotANumberLeaves) {
   const std::vector<double> dr = {1, INFINITY}, dtheta = {0.5, NAN};
-  const KvCoeScores s = kv_coe_scores(trajectory_sums(std::span<const double>(dr), std::span<const double>(dtheta), INFINITY, 0.5));
+  const KvCoeScores s =
+      kv_coe_scores(trajectory_sums(std::span<const double>(dr), std::span<const double>(dtheta), INFINITY, 0.5));
   for (const Variant& variant : kVariants) EXPECT_TRUE(std::isnan(s.*variant.field)) << variant.golden;
   EXPECT_TRUE(std::isnan(s.end_dr));
   EXPECT_FALSE(kv_coe_scores({}).valid);

@@ -36,7 +36,8 @@ void expect_scores(const ProbScores& got, const Json& golden, const std::string&
 }
 
 TEST(OutputScoresGolden, ProductAndReferenceAgree) {
-  const Json golden = parse_json(testing::read_file(testing::repo_path("tests/golden/output_scores.json")), "output_scores.json");
+  const Json golden =
+      parse_json(testing::read_file(testing::repo_path("tests/golden/output_scores.json")), "output_scores.json");
   ASSERT_EQ(golden["cases"].size(), 5u);
   for (const Json& c : golden["cases"]) {
     const std::size_t tokens = c["T"], vocab = c["V"];
@@ -62,7 +63,8 @@ TEST(ProbScores, EmptyIsUndefinedThroughout) {
 }
 
 TEST(ProbScores, AnImpossibleTokenLeavesTheOthersDefined) {
-  const TokenLogitStats sure{.max_prob = 1, .max_logprob = 0, .second_prob = 0, .entropy = 0, .chosen_logprob = -INFINITY, .mean_logprob = 0};
+  const TokenLogitStats sure{
+      .max_prob = 1, .max_logprob = 0, .second_prob = 0, .entropy = 0, .chosen_logprob = -INFINITY, .mean_logprob = 0};
   const std::vector<TokenLogitStats> tokens = {sure};
   const ProbScores s = prob_scores(tokens, 1);
   EXPECT_EQ(s.maxprob_official, 1);

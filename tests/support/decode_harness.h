@@ -15,7 +15,8 @@
 
 namespace kvgauge::testing {
 
-/// Watches the residual stream: the hidden states of transformers (`hidden_states`), one [rows, hidden] block per layer.
+/// Watches the residual stream: the hidden states of transformers (`hidden_states`), one [rows, hidden] block per
+/// layer.
 class HiddenStateRecorder : public BackendWrapper {
  public:
   using BackendWrapper::BackendWrapper;
@@ -24,18 +25,25 @@ class HiddenStateRecorder : public BackendWrapper {
     const auto* x = static_cast<const float*>(args.residual.data);
     calls.emplace_back(x, x + args.residual.rows * args.residual.columns);
   }
-  std::vector<std::vector<float>> calls;  ///< the residual after each call: [attention norm, ffn norm] per layer, then the last
+  std::vector<std::vector<float>>
+      calls;  ///< the residual after each call: [attention norm, ffn norm] per layer, then the last
 };
 
 /// A decoder over its own pages, driven without engine or scheduler: one sequence, any chunking, any page order.
 class DecodeHarness {
  public:
   DecodeHarness(const std::filesystem::path& model, CpuOptions options, std::int64_t positions)
-      : files(ModelFiles::open(model)), backend(make_cpu_backend(options)), weights(load_weights(files, backend)),
-        layout{.dtype = backend.compute_dtype(), .layers = static_cast<int>(files.config().layers), .kv_heads = static_cast<int>(files.config().kv_heads),
+      : files(ModelFiles::open(model)),
+        backend(make_cpu_backend(options)),
+        weights(load_weights(files, backend)),
+        layout{.dtype = backend.compute_dtype(),
+               .layers = static_cast<int>(files.config().layers),
+               .kv_heads = static_cast<int>(files.config().kv_heads),
                .head_dim = static_cast<int>(files.config().head_dim)},
-        blocks_((positions + kPageTokens - 1) / kPageTokens), memory_(static_cast<std::size_t>(blocks_ * layout.block_bytes())),
-        storage(layout, static_cast<std::int32_t>(blocks_), memory_.data()), decoder(files.config(), weights, backend, positions, std::min<std::int64_t>(positions, 128)),
+        blocks_((positions + kPageTokens - 1) / kPageTokens),
+        memory_(static_cast<std::size_t>(blocks_ * layout.block_bytes())),
+        storage(layout, static_cast<std::int32_t>(blocks_), memory_.data()),
+        decoder(files.config(), weights, backend, positions, std::min<std::int64_t>(positions, 128)),
         table(static_cast<std::size_t>(blocks_)) {
     std::iota(table.begin(), table.end(), 0);
     std::memset(memory_.data(), 0xff, memory_.size());  // NaN everywhere: what is not written must not be read
@@ -45,10 +53,12 @@ class DecodeHarness {
   /// Computes ids[computed ..) in chunks of at most `chunk`.
   void feed(std::span<const std::int32_t> ids, std::int64_t chunk = 1 << 20) {
     for (std::size_t at = 0; at < ids.size();) {
-      const auto rows = static_cast<std::int64_t>(std::min<std::size_t>(static_cast<std::size_t>(chunk), ids.size() - at));
+      const auto rows =
+          static_cast<std::int64_t>(std::min<std::size_t>(static_cast<std::size_t>(chunk), ids.size() - at));
       const SequenceSlice slice{.first_row = 0, .rows = rows, .first_position = computed, .blocks = table.data()};
       backend.calls.clear();
-      decoder.forward({.ids = ids.subspan(at, static_cast<std::size_t>(rows)), .sequences = {&slice, 1}, .pages = storage.view()});
+      decoder.forward(
+          {.ids = ids.subspan(at, static_cast<std::size_t>(rows)), .sequences = {&slice, 1}, .pages = storage.view()});
       at += static_cast<std::size_t>(rows);
       computed += rows;
       last_rows = rows;
@@ -61,8 +71,16 @@ class DecodeHarness {
     const auto* data = static_cast<const float*>(out.data);
     return {data, data + out.columns};
   }
-  float k(int layer, int head, std::int64_t position, int j) const { return value(storage.view().k(layer, table[static_cast<std::size_t>(position / kPageTokens)], head, static_cast<int>(position % kPageTokens)), j); }
-  float v(int layer, int head, std::int64_t position, int j) const { return value(storage.view().v(layer, table[static_cast<std::size_t>(position / kPageTokens)], head, static_cast<int>(position % kPageTokens)), j); }
+  float k(int layer, int head, std::int64_t position, int j) const {
+    return value(storage.view().k(layer, table[static_cast<std::size_t>(position / kPageTokens)], head,
+                                  static_cast<int>(position % kPageTokens)),
+                 j);
+  }
+  float v(int layer, int head, std::int64_t position, int j) const {
+    return value(storage.view().v(layer, table[static_cast<std::size_t>(position / kPageTokens)], head,
+                                  static_cast<int>(position % kPageTokens)),
+                 j);
+  }
   std::int32_t argmax() {
     const auto row = logits();
     return static_cast<std::int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
@@ -75,7 +93,8 @@ class DecodeHarness {
 
  private:
   float value(const std::byte* at, int j) const {
-    return layout.dtype == DType::kF32 ? reinterpret_cast<const float*>(at)[j] : to_float(reinterpret_cast<const bf16_t*>(at)[j]);
+    return layout.dtype == DType::kF32 ? reinterpret_cast<const float*>(at)[j]
+                                       : to_float(reinterpret_cast<const bf16_t*>(at)[j]);
   }
   std::int64_t blocks_;
   Buffer memory_;

@@ -26,7 +26,8 @@ GoldenTensors::GoldenTensors(const std::filesystem::path& path) : path_(path.str
   std::uint64_t header_bytes = 0;
   if (file.size() < sizeof header_bytes) throw std::runtime_error(path_ + ": too short for a safetensors header");
   std::memcpy(&header_bytes, file.data(), sizeof header_bytes);
-  if (header_bytes > file.size() - sizeof header_bytes) throw std::runtime_error(path_ + ": the header does not fit the file");
+  if (header_bytes > file.size() - sizeof header_bytes)
+    throw std::runtime_error(path_ + ": the header does not fit the file");
   const std::string data = file.substr(sizeof header_bytes + header_bytes);
   const auto header = nlohmann::json::parse(file.substr(sizeof header_bytes, header_bytes));
   for (const auto& item : header.items()) {
@@ -34,7 +35,8 @@ GoldenTensors::GoldenTensors(const std::filesystem::path& path) : path_(path.str
     const auto offsets = item.value().at("data_offsets").get<std::vector<std::uint64_t>>();
     if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data.size())
       throw std::runtime_error(path_ + ": tensor '" + item.key() + "' lies outside the file");
-    entries_[item.key()] = {item.value().at("dtype").get<std::string>(), item.value().at("shape").get<std::vector<std::int64_t>>(),
+    entries_[item.key()] = {item.value().at("dtype").get<std::string>(),
+                            item.value().at("shape").get<std::vector<std::int64_t>>(),
                             data.substr(offsets[0], offsets[1] - offsets[0])};
   }
 }

@@ -12,8 +12,10 @@ std::filesystem::path repo_path(const std::string& relative);
 /// tests that need one call GTEST_SKIP() naming it.
 std::filesystem::path shared_path(const std::string& relative);
 
-/// A file that scripts/fetch_models.sh prepares, e.g. model_path("SmolLM2-135M-Instruct.Q4_1.gguf"), in $KVGAUGE_MODELS or
-/// ~/.cache/kvgauge/models; may not exist: tests that need one have the label `model` and skip with missing_model(name).
+/// A file that scripts/fetch_models.sh prepares, e.g. model_path("SmolLM2-135M-Instruct.Q4_1.gguf"), in $KVGAUGE_MODELS
+/// or
+/// ~/.cache/kvgauge/models; may not exist: tests that need one have the label `model` and skip with
+/// missing_model(name).
 std::filesystem::path model_path(const std::string& name);
 std::string missing_model(const std::string& name);
 

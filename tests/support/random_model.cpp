@@ -42,18 +42,33 @@ std::vector<Tensor> tensors_of(const RandomModelShape& s) {
 void write_random_model(const std::filesystem::path& folder, const RandomModelShape& s, std::uint64_t seed) {
   std::filesystem::create_directories(folder);
   const auto donor = repo_path("tests/golden/models/llama_tied");
-  for (const char* file : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) std::filesystem::copy_file(donor / file, folder / file);
-  const Json config = {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}, {"hidden_size", s.hidden}, {"num_hidden_layers", s.layers},
-                       {"num_attention_heads", s.heads}, {"num_key_value_heads", s.kv_heads}, {"head_dim", s.head_dim}, {"intermediate_size", s.intermediate},
-                       {"vocab_size", s.vocab}, {"max_position_embeddings", s.max_positions}, {"rms_norm_eps", 1e-5}, {"rope_theta", 10000.0},
-                       {"hidden_act", "silu"}, {"tie_word_embeddings", true}, {"torch_dtype", "bfloat16"}, {"attention_bias", false}};
+  for (const char* file : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"})
+    std::filesystem::copy_file(donor / file, folder / file);
+  const Json config = {{"architectures", {"LlamaForCausalLM"}},
+                       {"model_type", "llama"},
+                       {"hidden_size", s.hidden},
+                       {"num_hidden_layers", s.layers},
+                       {"num_attention_heads", s.heads},
+                       {"num_key_value_heads", s.kv_heads},
+                       {"head_dim", s.head_dim},
+                       {"intermediate_size", s.intermediate},
+                       {"vocab_size", s.vocab},
+                       {"max_position_embeddings", s.max_positions},
+                       {"rms_norm_eps", 1e-5},
+                       {"rope_theta", 10000.0},
+                       {"hidden_act", "silu"},
+                       {"tie_word_embeddings", true},
+                       {"torch_dtype", "bfloat16"},
+                       {"attention_bias", false}};
   write_file(folder / "config.json", config.dump());
 
   Json header;
   std::uint64_t offset = 0;
   for (const Tensor& t : tensors_of(s)) {
     const std::uint64_t bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(t.rows, 1) * t.columns) * 2;
-    header[t.name] = {{"dtype", "BF16"}, {"shape", t.rows == 0 ? Json{t.columns} : Json{t.rows, t.columns}}, {"data_offsets", {offset, offset + bytes}}};
+    header[t.name] = {{"dtype", "BF16"},
+                      {"shape", t.rows == 0 ? Json{t.columns} : Json{t.rows, t.columns}},
+                      {"data_offsets", {offset, offset + bytes}}};
     offset += bytes;
   }
   const std::string text = header.dump();
@@ -63,9 +78,11 @@ void write_random_model(const std::filesystem::path& folder, const RandomModelSh
   std::uint64_t word = seed;
   for (const Tensor& t : tensors_of(s)) {
     std::vector<bf16_t> values(static_cast<std::size_t>(std::max<std::int64_t>(t.rows, 1) * t.columns), to_bf16(1.0f));
-    const float scale = static_cast<float>(std::sqrt(3.0 / static_cast<double>(s.hidden)));  // unit variance in, unit variance out
+    const float scale =
+        static_cast<float>(std::sqrt(3.0 / static_cast<double>(s.hidden)));  // unit variance in, unit variance out
     if (t.rows > 0)
-      for (bf16_t& x : values) x = to_bf16(scale * static_cast<float>(static_cast<double>((word = mix64(word)) >> 11) * 0x1p-52 - 1.0));
+      for (bf16_t& x : values)
+        x = to_bf16(scale * static_cast<float>(static_cast<double>((word = mix64(word)) >> 11) * 0x1p-52 - 1.0));
     file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * 2));
   }
   if (!file) throw std::runtime_error("cannot write " + (folder / "model.safetensors").string());

@@ -71,10 +71,11 @@ TEST(ChatTemplate, EveryPointOfTheLanguageMatchesJinja2) {
   for (const OrderedJson& one : golden.at("cases")) {
     OrderedJson variables = golden.at("variables");
     variables.update(one.at("more"));
-    const std::string want = one.contains("text")       ? "text: " + one.at("text").get<std::string>()
+    const std::string want = one.contains("text")         ? "text: " + one.at("text").get<std::string>()
                              : one.contains("load_error") ? "load_error"
                                                           : "render_error";
-    EXPECT_EQ(outcome(one.at("template").get<std::string>(), variables), want) << one.at("name") << ": " << one.at("template");
+    EXPECT_EQ(outcome(one.at("template").get<std::string>(), variables), want)
+        << one.at("name") << ": " << one.at("template");
   }
 }
 

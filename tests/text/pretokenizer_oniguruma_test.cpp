@@ -1,4 +1,5 @@
-// PCRE2 with our rewriting against Oniguruma, the engine that the patterns were written for (Hugging Face tokenizers uses it).
+// PCRE2 with our rewriting against Oniguruma, the engine that the patterns were written for (Hugging Face tokenizers
+// uses it).
 #include <gtest/gtest.h>
 
 // Two of its names are also POSIX's, which GoogleTest includes.
@@ -21,7 +22,9 @@ class Oniguruma {
   explicit Oniguruma(std::string_view pattern) {
     OnigErrorInfo error;
     const auto bytes = reinterpret_cast<const OnigUChar*>(pattern.data());
-    if (onig_new(&regex_, bytes, bytes + pattern.size(), ONIG_OPTION_NONE, ONIG_ENCODING_UTF8, ONIG_SYNTAX_RUBY, &error) != ONIG_NORMAL) ADD_FAILURE() << pattern;
+    if (onig_new(&regex_, bytes, bytes + pattern.size(), ONIG_OPTION_NONE, ONIG_ENCODING_UTF8, ONIG_SYNTAX_RUBY,
+                 &error) != ONIG_NORMAL)
+      ADD_FAILURE() << pattern;
   }
   ~Oniguruma() {
     onig_free(regex_);
@@ -62,7 +65,8 @@ TEST_P(AgainstOniguruma, EveryRandomTextIsSplitAlike) {
     with_separator += text.find("\u180e") != std::string::npos;
     std::vector<std::string_view> pieces;
     ours.split(text, pieces);
-    ASSERT_EQ(std::vector<std::string>(pieces.begin(), pieces.end()), theirs.split(text)) << "case " << i << ": " << text;
+    ASSERT_EQ(std::vector<std::string>(pieces.begin(), pieces.end()), theirs.split(text))
+        << "case " << i << ": " << text;
   }
   EXPECT_GT(with_separator, 1000);
 }
@@ -80,13 +84,15 @@ TEST_P(AgainstOniguruma, EveryCodePointBelowTheEmojiIsSplitAlike) {
     if (text.size() < 4000) continue;
     std::vector<std::string_view> pieces;
     ours.split(text, pieces);
-    ASSERT_EQ(std::vector<std::string>(pieces.begin(), pieces.end()), theirs.split(text)) << "before U+" << std::hex << static_cast<std::uint32_t>(c);
+    ASSERT_EQ(std::vector<std::string>(pieces.begin(), pieces.end()), theirs.split(text))
+        << "before U+" << std::hex << static_cast<std::uint32_t>(c);
     text.clear();
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Published, AgainstOniguruma,
-                         ::testing::Values(patterns::kGpt2, patterns::kLlama3, patterns::kQwen2, patterns::kDigit, patterns::kDigits));
+                         ::testing::Values(patterns::kGpt2, patterns::kLlama3, patterns::kQwen2, patterns::kDigit,
+                                           patterns::kDigits));
 
 }  // namespace
 }  // namespace kvgauge

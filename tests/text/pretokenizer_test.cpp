@@ -27,7 +27,8 @@ TEST(Pretokenizer, MatchesAndGapsArePieces) {
 }
 
 TEST(Pretokenizer, EachPatternSeesItsPieceAsTheWholeText) {
-  EXPECT_EQ(split({"\\d", "\\s+(?!\\S)"}, "a  1"), (Pieces{"a", "  ", "1"}));  // at the end of the piece nothing follows
+  EXPECT_EQ(split({"\\d", "\\s+(?!\\S)"}, "a  1"),
+            (Pieces{"a", "  ", "1"}));  // at the end of the piece nothing follows
 }
 
 TEST(Pretokenizer, MongolianVowelSeparatorIsNoSpace) {
@@ -39,18 +40,23 @@ TEST(Pretokenizer, MongolianVowelSeparatorIsNoSpace) {
 }
 
 TEST(Pretokenizer, SplitsAsTheModelsPublish) {
-  EXPECT_EQ(split({std::string(patterns::kGpt2)}, "He's 42  times\n\nthere!"), (Pieces{"He", "'s", " 42", " ", " times", "\n", "\n", "there", "!"}));
-  EXPECT_EQ(split({std::string(patterns::kLlama3)}, "HE'S 12345\n\n x"), (Pieces{"HE", "'S", " ", "123", "45", "\n\n", " x"}));
+  EXPECT_EQ(split({std::string(patterns::kGpt2)}, "He's 42  times\n\nthere!"),
+            (Pieces{"He", "'s", " 42", " ", " times", "\n", "\n", "there", "!"}));
+  EXPECT_EQ(split({std::string(patterns::kLlama3)}, "HE'S 12345\n\n x"),
+            (Pieces{"HE", "'S", " ", "123", "45", "\n\n", " x"}));
   EXPECT_EQ(split({std::string(patterns::kQwen2)}, "$x=12;\n"), (Pieces{"$x", "=", "1", "2", ";\n"}));
-  EXPECT_EQ(split({std::string(patterns::kDigit), std::string(patterns::kGpt2)}, " 42 a"), (Pieces{" ", "4", "2", " a"}));
+  EXPECT_EQ(split({std::string(patterns::kDigit), std::string(patterns::kGpt2)}, " 42 a"),
+            (Pieces{" ", "4", "2", " a"}));
 }
 
 TEST(Pretokenizer, ALiteralMatchesItself) {
-  for (const std::string text : {"a.b", "([", "\\", "é|", " \n", "^$"}) EXPECT_EQ(split({literal_pattern(text)}, "x" + text + "y"), (Pieces{"x", text, "y"})) << text;
+  for (const std::string text : {"a.b", "([", "\\", "é|", " \n", "^$"})
+    EXPECT_EQ(split({literal_pattern(text)}, "x" + text + "y"), (Pieces{"x", text, "y"})) << text;
 }
 
 TEST(Pretokenizer, RefusesWhatTheEnginesReadDifferently) {
-  for (const char* const pattern : {"\\w+", "[\\W]", "a\\b", "\\h", "[a[bc]]", "[a&&b]", "(*ACCEPT)", "(?C1)", "\\X", "(a", "[b-a]", "\\p{Nope}", "\xFF"})
+  for (const char* const pattern : {"\\w+", "[\\W]", "a\\b", "\\h", "[a[bc]]", "[a&&b]", "(*ACCEPT)", "(?C1)", "\\X",
+                                    "(a", "[b-a]", "\\p{Nope}", "\xFF"})
     EXPECT_THROW(split({pattern}, "text"), Error) << pattern;
   EXPECT_THROW(split({std::string(20'000, 'a')}, "text"), ConfigError);
   EXPECT_THROW(split(Pieces(17, "a"), "text"), ConfigError);
@@ -62,7 +68,9 @@ TEST(Pretokenizer, GivesUpOnAPatternThatTriesEverything) {
 }
 
 TEST(PretokenizerProperty, PiecesAreTheText) {
-  const Pretokenizer splitters[] = {{{std::string(patterns::kGpt2)}, "t"}, {{std::string(patterns::kLlama3)}, "t"}, {{std::string(patterns::kDigit), std::string(patterns::kQwen2)}, "t"}};
+  const Pretokenizer splitters[] = {{{std::string(patterns::kGpt2)}, "t"},
+                                    {{std::string(patterns::kLlama3)}, "t"},
+                                    {{std::string(patterns::kDigit), std::string(patterns::kQwen2)}, "t"}};
   testing::Random random(testing::test_seed(31));
   for (int i = 0; i < 3000; ++i) {
     const std::string text = testing::random_text(random, 40);

@@ -51,7 +51,9 @@ void expect_goldens(const Tokenizer& tokenizer, const std::string& name) {
     const std::string_view bytes(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(std::int32_t));
     const std::string row = cat(ids.size(), " ", fnv1a(bytes), " ", fnv1a(tokenizer.decode(ids, true)));
     if (row == golden.at("rows")[i].get<std::string>()) continue;
-    if (++wrong <= 5) ADD_FAILURE() << name << " line " << i + 1 << " '" << lines[i] << "'\n got " << row << " [" << join(ids) << "]\nwant " << golden.at("rows")[i];
+    if (++wrong <= 5)
+      ADD_FAILURE() << name << " line " << i + 1 << " '" << lines[i] << "'\n got " << row << " [" << join(ids)
+                    << "]\nwant " << golden.at("rows")[i];
   }
   EXPECT_EQ(wrong, 0) << "of " << lines.size() << " lines";
 }
@@ -63,8 +65,8 @@ void expect_goldens_and_json(const TokenizerSpec& spec, const std::string& name)
     const auto start = std::chrono::steady_clock::now();
     const Tokenizer tokenizer(parse_tokenizer_json(json, name), name);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    std::printf("%s: tokenizer.json of %.1f MB, %d tokens, %zu merges: loaded in %.3f s\n", name.c_str(), static_cast<double>(json.size()) / 1e6,
-                tokenizer.size(), spec.merges.size(), seconds.count());
+    std::printf("%s: tokenizer.json of %.1f MB, %d tokens, %zu merges: loaded in %.3f s\n", name.c_str(),
+                static_cast<double>(json.size()) / 1e6, tokenizer.size(), spec.merges.size(), seconds.count());
     expect_goldens(tokenizer, name);
   }
 }

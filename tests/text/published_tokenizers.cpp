@@ -32,7 +32,8 @@ class Bytes {
   std::size_t at_ = 0;
 };
 
-// Just enough of GGUF v3 for the tokenizer's metadata; the product's loader is not used, so that the two check each other.
+// Just enough of GGUF v3 for the tokenizer's metadata; the product's loader is not used, so that the two check each
+// other.
 Json gguf_value(Bytes& in, std::uint32_t type) {
   switch (type) {
     case 0: return in.number<std::uint8_t>();
@@ -93,7 +94,8 @@ void add_one_split(TokenizerSpec& spec, const std::vector<std::string>& ranked) 
     while (parts.size() > 2) {
       std::size_t best = rank, where = 0;
       for (std::size_t i = 0; i + 1 < parts.size(); ++i)
-        if (const auto it = rank_of.find(parts[i] + parts[i + 1]); it != rank_of.end() && it->second < best) best = it->second, where = i;
+        if (const auto it = rank_of.find(parts[i] + parts[i + 1]); it != rank_of.end() && it->second < best)
+          best = it->second, where = i;
       if (best == rank) throw std::runtime_error("a token that merges do not reach");
       parts[where] += parts[where + 1];
       parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(where) + 1);
@@ -112,7 +114,8 @@ void add_all_splits(TokenizerSpec& spec, const std::vector<std::string>& ranked)
       if (left != rank_of.end() && right != rank_of.end()) cuts.emplace_back(left->second, right->second);
     }
     std::sort(cuts.begin(), cuts.end());
-    for (const auto& [left, right] : cuts) spec.merges.emplace_back(to_byte_alphabet(ranked[left]), to_byte_alphabet(ranked[right]));
+    for (const auto& [left, right] : cuts)
+      spec.merges.emplace_back(to_byte_alphabet(ranked[left]), to_byte_alphabet(ranked[right]));
   }
 }
 
@@ -198,20 +201,27 @@ std::string to_tokenizer_json(const TokenizerSpec& spec, bool merges_as_pairs) {
   std::vector<bool> is_added(spec.tokens.size());
   for (const AddedToken& token : spec.added) {
     is_added[static_cast<std::size_t>(token.id)] = true;
-    added.push_back({{"id", token.id}, {"content", token.content}, {"special", token.special}, {"lstrip", token.lstrip},
-                     {"rstrip", token.rstrip}, {"single_word", token.single_word}, {"normalized", token.normalized}});
+    added.push_back({{"id", token.id},
+                     {"content", token.content},
+                     {"special", token.special},
+                     {"lstrip", token.lstrip},
+                     {"rstrip", token.rstrip},
+                     {"single_word", token.single_word},
+                     {"normalized", token.normalized}});
   }
   if (spec.nfc) json["normalizer"] = {{"type", "NFC"}};
   Json steps = Json::array();
   for (const TokenizerSpec::Split& split : spec.splits)
-    steps.push_back({{"type", "Split"}, {"pattern", {{"Regex", split.pattern}}}, {"behavior", "Isolated"}, {"invert", false}});
+    steps.push_back(
+        {{"type", "Split"}, {"pattern", {{"Regex", split.pattern}}}, {"behavior", "Isolated"}, {"invert", false}});
   steps.push_back({{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}});
   json["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
   json["decoder"] = {{"type", "ByteLevel"}};
   Json vocab = Json::object(), merges = Json::array();
   for (std::size_t id = 0; id < spec.tokens.size(); ++id)
     if (!is_added[id]) vocab[spec.tokens[id]] = id;
-  for (const auto& [left, right] : spec.merges) merges.push_back(merges_as_pairs ? Json{left, right} : Json(left + " " + right));
+  for (const auto& [left, right] : spec.merges)
+    merges.push_back(merges_as_pairs ? Json{left, right} : Json(left + " " + right));
   json["model"] = {{"type", "BPE"}, {"ignore_merges", spec.ignore_merges}, {"vocab", vocab}, {"merges", merges}};
   if (!spec.prefix.empty()) {
     json["post_processor"] = {{"type", "TemplateProcessing"},

@@ -6,9 +6,84 @@ namespace kvgauge::testing {
 namespace {
 
 constexpr std::string_view kParts[] = {
-    "a", "b", "ab", "S", "the", " the", " ", " ", "  ", "   ", "\t", "\n", "\n\n", "\r\n", "\r", "\u00a0", "\u180e", "\u180e", "\u2028", "\u3000", "\u0085", "\u200b", "\ufeff", "\v", "\f", "\x1c",
-    "'s", "'S", "'t", "'re", "'VE", "'m", "'lL", "'d", "'", "'\u017f", "'\u212a", "\u2019", "0", "7", "42", "1234", "\u0661", "\u00bd", "\u00b2", "\u2167", "\u4e00", "\u4e2d\u6587", "é", "e\u0301", "ß", "Я", "ж",
-    "\u0928\u093c", "\u05e9\u05b8", "\ud55c", "\u1112\u1161", "\u0e33", "\U0001F600", "\U0001F468\u200d\U0001F469", "\U0001F1E9\U0001F1EA", "\u2764\ufe0f", ".", ",", "!", "?!", "--", "_", "<", ">", "<s>", "<s><s>", "#", "=", "\\", "/", "(", "\"",
+    "a",
+    "b",
+    "ab",
+    "S",
+    "the",
+    " the",
+    " ",
+    " ",
+    "  ",
+    "   ",
+    "\t",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "\r",
+    "\u00a0",
+    "\u180e",
+    "\u180e",
+    "\u2028",
+    "\u3000",
+    "\u0085",
+    "\u200b",
+    "\ufeff",
+    "\v",
+    "\f",
+    "\x1c",
+    "'s",
+    "'S",
+    "'t",
+    "'re",
+    "'VE",
+    "'m",
+    "'lL",
+    "'d",
+    "'",
+    "'\u017f",
+    "'\u212a",
+    "\u2019",
+    "0",
+    "7",
+    "42",
+    "1234",
+    "\u0661",
+    "\u00bd",
+    "\u00b2",
+    "\u2167",
+    "\u4e00",
+    "\u4e2d\u6587",
+    "é",
+    "e\u0301",
+    "ß",
+    "Я",
+    "ж",
+    "\u0928\u093c",
+    "\u05e9\u05b8",
+    "\ud55c",
+    "\u1112\u1161",
+    "\u0e33",
+    "\U0001F600",
+    "\U0001F468\u200d\U0001F469",
+    "\U0001F1E9\U0001F1EA",
+    "\u2764\ufe0f",
+    ".",
+    ",",
+    "!",
+    "?!",
+    "--",
+    "_",
+    "<",
+    ">",
+    "<s>",
+    "<s><s>",
+    "#",
+    "=",
+    "\\",
+    "/",
+    "(",
+    "\"",
 };
 
 char32_t random_code_point(Random& random) {
@@ -39,8 +114,10 @@ std::string random_bytes(Random& random, int most) {
   std::string bytes = random_text(random, most);
   for (int i = random.below(4); i > 0 && !bytes.empty(); --i) {
     const auto at = static_cast<std::size_t>(random.below(static_cast<std::uint32_t>(bytes.size())));
-    if (random.below(2)) bytes[at] = static_cast<char>(random.below(256));
-    else bytes.erase(at, 1 + static_cast<std::size_t>(random.below(3)));
+    if (random.below(2))
+      bytes[at] = static_cast<char>(random.below(256));
+    else
+      bytes.erase(at, 1 + static_cast<std::size_t>(random.below(3)));
   }
   return bytes;
 }

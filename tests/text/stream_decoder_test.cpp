@@ -20,7 +20,8 @@ using testing::test_seed;
 Tokenizer cutting_tokenizer() {
   TokenizerSpec spec;
   for (int b = 0; b < 256; ++b) spec.tokens.push_back(to_byte_alphabet(std::string(1, static_cast<char>(b))));
-  for (const std::string_view bytes : {"\xF0\x9F", "\x98\x80", "\xE4\xB8", "\xAD\xE6", "\x96\x87", "\xC3", "\xA9", "\xE0\xA4", "the", " the", "\xF0\x9F\x98\x80", "x\xE4", "\xED\xA0", "\xF4\x90"})
+  for (const std::string_view bytes : {"\xF0\x9F", "\x98\x80", "\xE4\xB8", "\xAD\xE6", "\x96\x87", "\xC3", "\xA9",
+                                       "\xE0\xA4", "the", " the", "\xF0\x9F\x98\x80", "x\xE4", "\xED\xA0", "\xF4\x90"})
     if (bytes.size() > 1) spec.tokens.push_back(to_byte_alphabet(bytes));
   for (const auto& [content, special] : {std::pair<std::string, bool>{"<s>", true}, {"<think>", false}, {"中", true}}) {
     AddedToken token;
@@ -42,7 +43,8 @@ TEST(StreamDecoder, EqualsTheWholeDecodeForAnyTokens) {
     if (i % 2) {
       for (const char c : random_bytes(random, 8)) ids.push_back(static_cast<unsigned char>(c));
     } else {
-      for (int n = random.below(20); n > 0; --n) ids.push_back(random.below(4) ? 256 + random.below(20) : random.below(300) - 5);
+      for (int n = random.below(20); n > 0; --n)
+        ids.push_back(random.below(4) ? 256 + random.below(20) : random.below(300) - 5);
     }
     const bool skip = random.below(2) != 0;
     StreamDecoder stream(tokenizer, skip);
@@ -65,7 +67,9 @@ TEST(StreamDecoder, HoldsBackOnlyWhatMayBecomeACharacter) {
   EXPECT_EQ(stream.push(0x98), "");
   EXPECT_EQ(stream.push(0x80), "\U0001F600");
   EXPECT_EQ(stream.push(0xE4), "");
-  EXPECT_EQ(stream.push('a'), "\uFFFD" "a");
+  EXPECT_EQ(stream.push('a'),
+            "\uFFFD"
+            "a");
   EXPECT_EQ(stream.push(0xFF), "\uFFFD");
   EXPECT_EQ(stream.push(0xC3), "");
   EXPECT_EQ(stream.finish(), "\uFFFD");
@@ -81,7 +85,8 @@ NaiveStop naive_search(const std::string& text, const std::vector<std::string>& 
   for (std::size_t end = 1; end <= text.size(); ++end) {
     NaiveStop best;
     for (const std::string& stop : stops)
-      if (stop.size() <= end && text.compare(end - stop.size(), stop.size(), stop) == 0 && (!best.found || stop.size() > best.stop.size()))
+      if (stop.size() <= end && text.compare(end - stop.size(), stop.size(), stop) == 0 &&
+          (!best.found || stop.size() > best.stop.size()))
         best = {true, text.substr(0, end - stop.size()), stop};
     if (best.found) return best;
   }

@@ -13,7 +13,8 @@ using testing::read_file;
 using testing::repo_path;
 
 Tokenizer tiny_tokenizer() {
-  return Tokenizer(parse_tokenizer_json(read_file(repo_path("models/tiny-reasoner/tokenizer.json")), "tokenizer.json"), "tokenizer.json");
+  return Tokenizer(parse_tokenizer_json(read_file(repo_path("models/tiny-reasoner/tokenizer.json")), "tokenizer.json"),
+                   "tokenizer.json");
 }
 
 TEST(TinyTokenizer, EncodesEveryGolden) {
@@ -40,7 +41,8 @@ TEST(TinyTokenizer, EncodesEveryRenderedTemplate) {
 
 TEST(TinyTokenizer, NormalisesEveryGolden) {
   const Json goldens = parse_json(read_file(repo_path("tests/golden/tiny-reasoner/nfc.json")), "golden");
-  for (const Json& golden : goldens) EXPECT_EQ(to_nfc(golden.at("text").get<std::string>()), golden.at("nfc").get<std::string>());
+  for (const Json& golden : goldens)
+    EXPECT_EQ(to_nfc(golden.at("text").get<std::string>()), golden.at("nfc").get<std::string>());
 }
 
 }  // namespace

@@ -36,13 +36,17 @@ struct Change {
   const char* value;  // JSON; nullptr removes the member
   const char* message;
 };
-void PrintTo(const Change& change, std::ostream* out) { *out << change.path << " " << (change.value ? change.value : "removed"); }
+void PrintTo(const Change& change, std::ostream* out) {
+  *out << change.path << " " << (change.value ? change.value : "removed");
+}
 
 std::string changed(const Change& change) {
   Json json = valid_document();
   const Json::json_pointer pointer(change.path);
-  if (change.value) json[pointer] = Json::parse(change.value);
-  else json[pointer.parent_pointer()].erase(pointer.back());
+  if (change.value)
+    json[pointer] = Json::parse(change.value);
+  else
+    json[pointer.parent_pointer()].erase(pointer.back());
   return message_of(json.dump());
 }
 
@@ -56,15 +60,21 @@ TEST_P(TokenizerJson, IsReadOrRefusedByName) {
 
 constexpr Change kAccepted[] = {
     {"/version", "\"1.0\"", "(no error)"},
-    {"/normalizer", R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Sequence", "normalizers": []}]})", "(no error)"},
-    {"/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"String": "(["}, "behavior": "Isolated", "invert": false},
-       {"type": "Digits", "individual_digits": false}, {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})", "(no error)"},
+    {"/normalizer",
+     R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Sequence", "normalizers": []}]})",
+     "(no error)"},
+    {"/pre_tokenizer",
+     R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"String": "(["}, "behavior": "Isolated", "invert": false},
+       {"type": "Digits", "individual_digits": false}, {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})",
+     "(no error)"},
     {"/model/merges", R"([["a", "b"]])", "(no error)"},
     {"/model/merges", "[]", "(no error)"},
     {"/model/type", nullptr, "(no error)"},
     {"/model/unk_token", "\"<s>\"", "(no error)"},
     {"/model/dropout", "0.0", "(no error)"},
-    {"/post_processor", R"({"type": "Sequence", "processors": [{"type": "ByteLevel"}, {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}], "special_tokens": {}}]})", "(no error)"},
+    {"/post_processor",
+     R"({"type": "Sequence", "processors": [{"type": "ByteLevel"}, {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}], "special_tokens": {}}]})",
+     "(no error)"},
 };
 constexpr Change kRefused[] = {
     {"/normalizer", R"({"type": "NFKC"})", "config: t.json: normalizer NFKC is not supported, NFC or none was needed"},
@@ -76,17 +86,28 @@ constexpr Change kRefused[] = {
     {"/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": []})", "has no ByteLevel"},
     {"/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": 1})", "pretokenizers is number"},
     {"/pre_tokenizer/add_prefix_space", "true", "ByteLevel with add_prefix_space"},
-    {"/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": false}, {"type": "Digits"}]})", "Digits after ByteLevel"},
-    {"/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed", "invert": false})", "Split with behavior Removed"},
-    {"/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Isolated", "invert": true})", "Split with invert"},
+    {"/pre_tokenizer",
+     R"({"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": false}, {"type": "Digits"}]})",
+     "Digits after ByteLevel"},
+    {"/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed", "invert": false})",
+     "Split with behavior Removed"},
+    {"/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Isolated", "invert": true})",
+     "Split with invert"},
     {"/pre_tokenizer", R"({"type": "Split", "pattern": {}, "behavior": "Isolated"})", "'String' is missing"},
     {"/decoder", "null", "config: t.json: decoder null is not supported"},
     {"/decoder", R"({"type": "WordPiece"})", "decoder WordPiece is not supported"},
     {"/post_processor", R"({"type": "RobertaProcessing"})", "post_processor RobertaProcessing"},
-    {"/post_processor", R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}], "special_tokens": {}})", "'x' is missing"},
-    {"/post_processor", R"({"type": "TemplateProcessing", "single": [], "special_tokens": {}})", "'single' has no Sequence"},
-    {"/post_processor", R"({"type": "TemplateProcessing", "single": [{"Sequence": {}}, {"SpecialToken": {"id": "x"}}], "special_tokens": {"x": {"ids": [999]}}})", "the post-processor adds id 999"},
-    {"/post_processor", R"({"type": "TemplateProcessing", "single": [{"Sequence": {}}, {"SpecialToken": {"id": "x"}}], "special_tokens": {"x": {"ids": [-1]}}})", "is not an id"},
+    {"/post_processor",
+     R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}], "special_tokens": {}})",
+     "'x' is missing"},
+    {"/post_processor", R"({"type": "TemplateProcessing", "single": [], "special_tokens": {}})",
+     "'single' has no Sequence"},
+    {"/post_processor",
+     R"({"type": "TemplateProcessing", "single": [{"Sequence": {}}, {"SpecialToken": {"id": "x"}}], "special_tokens": {"x": {"ids": [999]}}})",
+     "the post-processor adds id 999"},
+    {"/post_processor",
+     R"({"type": "TemplateProcessing", "single": [{"Sequence": {}}, {"SpecialToken": {"id": "x"}}], "special_tokens": {"x": {"ids": [-1]}}})",
+     "is not an id"},
     {"/model/type", "\"Unigram\"", "config: t.json: model type Unigram is not supported, BPE was needed"},
     {"/model/byte_fallback", "true", "model.byte_fallback is not supported"},
     {"/model/dropout", "0.1", "model.dropout is not supported"},
@@ -140,20 +161,25 @@ TEST(TokenizerJsonFile, SeesWhatIsThereTwice) {
     std::string copy = text;
     return copy.replace(copy.find(from), from.size(), to);
   };
-  EXPECT_NE(message_of(replaced("\"ab\":256", "\"ab\":256,\"ab\":256")).find("id 256 is both 'ab' and 'ab'"), std::string::npos);
-  EXPECT_NE(message_of(replaced("\"merges\":", "\"merges\":[],\"merges\":")).find("model.merges is there twice"), std::string::npos);
-  EXPECT_NE(message_of(replaced("\"vocab\":", "\"vocab\":{},\"vocab\":")).find("model.vocab is there twice"), std::string::npos);
+  EXPECT_NE(message_of(replaced("\"ab\":256", "\"ab\":256,\"ab\":256")).find("id 256 is both 'ab' and 'ab'"),
+            std::string::npos);
+  EXPECT_NE(message_of(replaced("\"merges\":", "\"merges\":[],\"merges\":")).find("model.merges is there twice"),
+            std::string::npos);
+  EXPECT_NE(message_of(replaced("\"vocab\":", "\"vocab\":{},\"vocab\":")).find("model.vocab is there twice"),
+            std::string::npos);
 }
 
 TEST(TokenizerJsonFile, SurvivesTruncationNestingAndFlippedBytes) {
   const std::string text = valid_document().dump();
-  for (std::size_t size = 0; size < text.size(); size += 7) EXPECT_NE(message_of(text.substr(0, size)).find("format: t.json"), std::string::npos) << size;
+  for (std::size_t size = 0; size < text.size(); size += 7)
+    EXPECT_NE(message_of(text.substr(0, size)).find("format: t.json"), std::string::npos) << size;
   EXPECT_NE(message_of(std::string(100'000, '[')).find("nested deeper than 64"), std::string::npos);
   EXPECT_NE(message_of("[]").find("found array, an object was needed"), std::string::npos);
   testing::Random random(testing::test_seed(21));
   for (int i = 0; i < 2000; ++i) {
     std::string copy = text;
-    copy[static_cast<std::size_t>(random.below(static_cast<std::uint32_t>(copy.size())))] = static_cast<char>(random.below(256));
+    copy[static_cast<std::size_t>(random.below(static_cast<std::uint32_t>(copy.size())))] =
+        static_cast<char>(random.below(256));
     EXPECT_EQ(message_of(copy).find('\n'), std::string::npos);  // loads or throws one line
   }
 }

@@ -18,15 +18,16 @@
 namespace kvgauge {
 namespace {
 
+using testing::Random;
 using testing::random_bytes;
 using testing::random_text;
 using testing::read_file;
 using testing::repo_path;
-using testing::Random;
 using testing::test_seed;
 
 // All 256 bytes, then what the merges make; added tokens at the end.
-TokenizerSpec byte_spec(const std::vector<std::pair<std::string, std::string>>& merges, const std::vector<AddedToken>& added = {}) {
+TokenizerSpec byte_spec(const std::vector<std::pair<std::string, std::string>>& merges,
+                        const std::vector<AddedToken>& added = {}) {
   TokenizerSpec spec;
   for (int b = 0; b < 256; ++b) spec.tokens.push_back(to_byte_alphabet(std::string(1, static_cast<char>(b))));
   for (const auto& [left, right] : merges) spec.tokens.push_back(left + right);
@@ -52,11 +53,11 @@ std::string message_of(const auto& call) {
   return "(no such exception)";
 }
 
-#define EXPECT_MESSAGE(type, part, call)                               \
-  do {                                                                 \
-    const std::string said = message_of<type>([&] { call; });          \
-    EXPECT_NE(said.find(part), std::string::npos) << said;             \
-    EXPECT_EQ(said.find('\n'), std::string::npos) << said;             \
+#define EXPECT_MESSAGE(type, part, call)                      \
+  do {                                                        \
+    const std::string said = message_of<type>([&] { call; }); \
+    EXPECT_NE(said.find(part), std::string::npos) << said;    \
+    EXPECT_EQ(said.find('\n'), std::string::npos) << said;    \
   } while (false)
 
 TEST(Tokenizer, AddedTokensEqualHuggingFace) {
@@ -65,7 +66,9 @@ TEST(Tokenizer, AddedTokensEqualHuggingFace) {
   ASSERT_EQ(golden.at("cases").size(), 600U);
   for (const Json& item : golden.at("cases")) {
     const auto text = item.at("text").get<std::string>();
-    EXPECT_EQ(tokenizer.encode(text, {.parse_added = true, .add_special = true}), item.at("ids").get<std::vector<std::int32_t>>()) << text;
+    EXPECT_EQ(tokenizer.encode(text, {.parse_added = true, .add_special = true}),
+              item.at("ids").get<std::vector<std::int32_t>>())
+        << text;
   }
 }
 
@@ -120,13 +123,15 @@ TEST(Tokenizer, DecodesEachMaximalSubpartToOneReplacement) {
   };
   const std::string r = "\xEF\xBF\xBD";
   EXPECT_EQ(decode("\xF0\x9F\x98\x80"), "\xF0\x9F\x98\x80");
-  EXPECT_EQ(decode("a\xF0\x9F\x98"), "a" + r);                        // cut at the end
+  EXPECT_EQ(decode("a\xF0\x9F\x98"), "a" + r);  // cut at the end
   EXPECT_EQ(decode("\xF0\x9F\x98z"), r + "z");
-  EXPECT_EQ(decode("\xE0\x80\x80"), r + r + r);                       // overlong: no byte belongs to a character
-  EXPECT_EQ(decode("\xED\xA0\x80"), r + r + r);                       // surrogate
-  EXPECT_EQ(decode("\xF4\x90\x80\x80"), r + r + r + r);               // above U+10FFFF
+  EXPECT_EQ(decode("\xE0\x80\x80"), r + r + r);          // overlong: no byte belongs to a character
+  EXPECT_EQ(decode("\xED\xA0\x80"), r + r + r);          // surrogate
+  EXPECT_EQ(decode("\xF4\x90\x80\x80"), r + r + r + r);  // above U+10FFFF
   EXPECT_EQ(decode("\xC0\xAF\xFF\x80"), r + r + r + r);
-  EXPECT_EQ(decode("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF" "A"), r + r + r + r + "A");  // the Unicode Standard's example, table 3-11
+  EXPECT_EQ(decode("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF"
+                   "A"),
+            r + r + r + r + "A");  // the Unicode Standard's example, table 3-11
 }
 
 TEST(Tokenizer, RefusesIllFormedUtf8) {
@@ -142,16 +147,23 @@ TEST(Tokenizer, RefusesAnInconsistentSpec) {
     change(spec);
     return Tokenizer(std::move(spec), "m");
   };
-  EXPECT_MESSAGE(FormatError, "m: merge 1 ('a' 'x') needs the token 'ax'", with([](TokenizerSpec& s) { s.merges.push_back({"a", "x"}); }));
-  EXPECT_MESSAGE(FormatError, "m: merge 1 ('a' 'b') is there twice", with([](TokenizerSpec& s) { s.merges.push_back({"a", "b"}); }));
+  EXPECT_MESSAGE(FormatError, "m: merge 1 ('a' 'x') needs the token 'ax'", with([](TokenizerSpec& s) {
+                   s.merges.push_back({"a", "x"});
+                 }));
+  EXPECT_MESSAGE(FormatError, "m: merge 1 ('a' 'b') is there twice", with([](TokenizerSpec& s) {
+                   s.merges.push_back({"a", "b"});
+                 }));
   EXPECT_MESSAGE(FormatError, "m: ids 97 and 98 are both 'a'", with([](TokenizerSpec& s) { s.tokens[98] = "a"; }));
   EXPECT_MESSAGE(FormatError, "m: id 98 has no token", with([](TokenizerSpec& s) { s.tokens[98] = ""; }));
   EXPECT_MESSAGE(FormatError, "m: added token '<s>' has id 300", with([](TokenizerSpec& s) { s.added[0].id = 300; }));
   EXPECT_MESSAGE(FormatError, "m: added token '<s>' has id -7", with([](TokenizerSpec& s) { s.added[0].id = -7; }));
   EXPECT_MESSAGE(FormatError, "which the vocabulary gives to 'a'", with([](TokenizerSpec& s) { s.added[0].id = 97; }));
-  EXPECT_MESSAGE(FormatError, "two added tokens have id 257", with([](TokenizerSpec& s) { s.added.push_back(s.added[0]); }));
-  EXPECT_MESSAGE(FormatError, "has 600 bytes", with([](TokenizerSpec& s) { s.tokens[257] = s.added[0].content = std::string(600, 'x'); }));
-  EXPECT_MESSAGE(FormatError, "ill-formed", with([](TokenizerSpec& s) { s.tokens[257] = s.added[0].content = "\xFF\n"; }));
+  EXPECT_MESSAGE(FormatError, "two added tokens have id 257",
+                 with([](TokenizerSpec& s) { s.added.push_back(s.added[0]); }));
+  EXPECT_MESSAGE(FormatError, "has 600 bytes",
+                 with([](TokenizerSpec& s) { s.tokens[257] = s.added[0].content = std::string(600, 'x'); }));
+  EXPECT_MESSAGE(FormatError, "ill-formed",
+                 with([](TokenizerSpec& s) { s.tokens[257] = s.added[0].content = "\xFF\n"; }));
   EXPECT_MESSAGE(FormatError, "the post-processor adds id 258", with([](TokenizerSpec& s) { s.suffix = {258}; }));
   EXPECT_MESSAGE(FormatError, "the vocabulary is empty", Tokenizer(TokenizerSpec{}, "m"));
   EXPECT_MESSAGE(ConfigError, "'\\w' is not supported", with([](TokenizerSpec& s) { s.splits = {{"\\w+"}}; }));
@@ -166,7 +178,8 @@ TEST(Tokenizer, KnowsTheGgufNames) {
   EXPECT_TRUE(spec.ignore_merges && !spec.nfc && spec.splits.size() == 1);
   apply_gguf_pretokenizer(spec, "deepseek-r1-qwen", "g");
   EXPECT_TRUE(!spec.ignore_merges && spec.nfc && spec.splits.size() == 1);
-  EXPECT_MESSAGE(ConfigError, "g: tokenizer.ggml.pre 'falcon' is not supported (known: gpt-2", apply_gguf_pretokenizer(spec, "falcon", "g"));
+  EXPECT_MESSAGE(ConfigError, "g: tokenizer.ggml.pre 'falcon' is not supported (known: gpt-2",
+                 apply_gguf_pretokenizer(spec, "falcon", "g"));
   EXPECT_MESSAGE(ConfigError, "''", apply_gguf_pretokenizer(spec, "", "g"));
   EXPECT_MESSAGE(ConfigError, "is not supported", apply_gguf_pretokenizer(spec, "gpt-2 gpt2", "g"));
 }
@@ -180,7 +193,8 @@ TEST(Tokenizer, TakesTimeInProportionToALongRun) {
     EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  EXPECT_LT(seconds.count(), 30.0);  // quadratic work would take hours; sanitizers and a loaded machine take a few seconds
+  EXPECT_LT(seconds.count(),
+            30.0);  // quadratic work would take hours; sanitizers and a loaded machine take a few seconds
 }
 
 TEST(Tokenizer, OrdersALongRunOfMarksQuickly) {
@@ -194,7 +208,8 @@ TEST(Tokenizer, OrdersALongRunOfMarksQuickly) {
 }
 
 TEST(Tokenizer, IsUsedByManyThreadsAtOnce) {
-  const Tokenizer tokenizer(parse_tokenizer_json(read_file(repo_path("models/tiny-reasoner/tokenizer.json")), "tiny"), "tiny");
+  const Tokenizer tokenizer(parse_tokenizer_json(read_file(repo_path("models/tiny-reasoner/tokenizer.json")), "tiny"),
+                            "tiny");
   std::vector<std::string> texts;
   Random random(test_seed(3));
   for (int i = 0; i < 50; ++i) texts.push_back(random_text(random, 200));
@@ -213,16 +228,19 @@ TEST(Tokenizer, IsUsedByManyThreadsAtOnce) {
 }
 
 TEST(TokenizerProperty, DecodingWhatWasEncodedGivesTheText) {
-  const Tokenizer tokenizer(byte_spec({{"a", "b"}, {"Ġ", "a"}, {"Ġa", "b"}, {"Ã", "©"}, {"ð", "Ł"}, {"Ġ", "Ġ"}}, {special("<s>"), special("<s><s>"), special("é中")}));
+  const Tokenizer tokenizer(byte_spec({{"a", "b"}, {"Ġ", "a"}, {"Ġa", "b"}, {"Ã", "©"}, {"ð", "Ł"}, {"Ġ", "Ġ"}},
+                                      {special("<s>"), special("<s><s>"), special("é中")}));
   Random random(test_seed(1));
   for (int i = 0; i < 3000; ++i) {
     const std::string text = random_text(random, 60);
-    for (const bool parse : {true, false}) ASSERT_EQ(tokenizer.decode(tokenizer.encode(text, {.parse_added = parse})), text) << "case " << i;
+    for (const bool parse : {true, false})
+      ASSERT_EQ(tokenizer.decode(tokenizer.encode(text, {.parse_added = parse})), text) << "case " << i;
   }
 }
 
 // The definition: again and again the leftmost pair of the lowest rank.
-std::vector<std::int32_t> reference_merge(std::vector<std::int32_t> symbols, const std::vector<std::array<std::int32_t, 3>>& merges) {
+std::vector<std::int32_t> reference_merge(std::vector<std::int32_t> symbols,
+                                          const std::vector<std::array<std::int32_t, 3>>& merges) {
   for (;;) {
     std::size_t best = merges.size(), at = 0;
     for (std::size_t i = 0; i + 1 < symbols.size(); ++i)
@@ -240,8 +258,10 @@ TEST(TokenizerProperty, MergesByRankThenFromTheLeft) {
     std::vector<std::array<std::int32_t, 3>> merges;
     MergeTable table(40);
     for (std::int32_t next = 3; next < 40; ++next) {
-      const std::int32_t left = random.below(static_cast<std::uint32_t>(next)), right = random.below(static_cast<std::uint32_t>(next));
-      const std::int32_t merged = random.below(4) == 0 && next > 3 ? 3 + random.below(static_cast<std::uint32_t>(next - 3)) : next;
+      const std::int32_t left = random.below(static_cast<std::uint32_t>(next)),
+                         right = random.below(static_cast<std::uint32_t>(next));
+      const std::int32_t merged =
+          random.below(4) == 0 && next > 3 ? 3 + random.below(static_cast<std::uint32_t>(next - 3)) : next;
       if (table.add(left, right, merged)) merges.push_back({left, right, merged});
     }
     std::vector<std::int32_t> symbols(random.below(200));  // both the short and the long way
