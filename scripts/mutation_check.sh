@@ -1,47 +1,57 @@
 #!/bin/sh
-# Shows that the tests can fail: plants one bug at a time into a copy of the sources, rebuilds, and expects the named tests to notice.
-# usage: mutation_check.sh [WORK_FOLDER]   (default build/mutants). Last line: "N caught, M missed".
+# Shows that the tests can fail: plants one bug at a time into a copy of one source file, links it into the property tests in place of the
+# right one, and expects a test to notice. Needs the release build (scripts/test.sh). Last line: "N caught, M missed".
 set -eu
 cd "$(dirname "$0")/.."
-work=${1:-build/mutants}
+root=$PWD
+build=$root/build/cpu
+work=$build/mutants
+tests="gauge_schedule_test gauge_pages_test scheduler_property_test"
 mkdir -p "$work"
-work=$(cd "$work" && pwd)
-rm -rf "$work/src"; mkdir -p "$work/src"
-git ls-files -z | xargs -0 tar cf - | tar xf - -C "$work/src"
-cmake -S "$work/src" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=g++ -DKVGAUGE_BENCH=OFF > "$work/configure.log" 2>&1
+# shellcheck disable=SC2086
+cmake --build "$build" --target $tests > "$work/build.log" 2>&1 || { tail -n 20 "$work/build.log"; exit 1; }
 caught=0; missed=0
-targets="gauge_schedule_test gauge_pages_test scheduler_property_test"
 
-build() { cmake --build "$work/build" --target $targets -j "$(nproc)" > "$work/build.log" 2>&1; }
+# compile SOURCE COPY OBJECT: the build's own command for SOURCE, on COPY
+compile() {
+  command=$(ninja -C "$build" -t commands kvgauge_engine | grep -F -- "-c $root/$1" | sed "s|-c $root/$1|-c $2|; s| -MF [^ ]*||; s| -MD||; s| -MT [^ ]*||; s| -o [^ ]*| -o $3|")
+  (cd "$build" && eval "$command") > "$work/compile.log" 2>&1
+}
+# link TEST OBJECT: the build's own command with OBJECT in front of the libraries, so that their member of the same name stays out
+link() {
+  command=$(ninja -C "$build" -t commands "$1" | tail -n 1 | sed "s| -o [^ ]*| $2 -o $work/$1|")
+  (cd "$build" && eval "$command") > "$work/link.log" 2>&1
+}
 run_tests() {
-  for target in $targets; do
-    test_binary=$(find "$work/build" -name "$target" -type f | head -n 1)
-    # Few schedules are enough to notice, and a mutant may run wild: bounded in time.
-    timeout 300 "$test_binary" > "$work/$target.log" 2>&1 || return 1
+  for test in $tests; do
+    timeout 300 "$1/$test" > "$work/$test.log" 2>&1 || { noticed=$test; return 1; }  # a mutant may run wild: bounded in time
   done
 }
 
-echo "building the unchanged sources"
-build || { tail -n 20 "$work/build.log"; exit 1; }
-run_tests || { echo "mutation_check.sh: the unchanged sources fail their tests, see $work/*.log" >&2; exit 1; }
+for test in $tests; do cp "$(find "$build/tests" -name "$test" -type f | head -n 1)" "$work/$test"; done
+run_tests "$work" || { echo "mutation_check.sh: the unchanged sources fail $noticed, see $work/$noticed.log" >&2; exit 1; }
 
-# mutate NAME FILE OLD NEW: replaces the one line that contains OLD
+# mutate NAME FILE OLD NEW: replaces the one line's part that is OLD
 mutate() {
-  file="$work/src/$2"
-  cp "$file" "$work/original"
-  if [ "$(grep -cF -- "$3" "$file")" != 1 ]; then
-    echo "mutation_check.sh: '$3' stands $(grep -cF -- "$3" "$file") times in $2, once was needed; update this script" >&2
+  if [ "$(grep -cF -- "$3" "$2")" != 1 ]; then
+    echo "mutation_check.sh: '$3' stands $(grep -cF -- "$3" "$2") times in $2, once was needed; update this script" >&2
     exit 1
   fi
-  OLD="$3" NEW="$4" awk '{ i = index($0, ENVIRON["OLD"]); if (i) $0 = substr($0, 1, i - 1) ENVIRON["NEW"] substr($0, i + length(ENVIRON["OLD"])); print }' "$work/original" > "$file"
-  if ! build; then
-    echo "does not compile: $1"; tail -n 10 "$work/build.log"; missed=$((missed + 1))
-  elif run_tests; then
+  OLD="$3" NEW="$4" awk '{ i = index($0, ENVIRON["OLD"]); if (i) $0 = substr($0, 1, i - 1) ENVIRON["NEW"] substr($0, i + length(ENVIRON["OLD"])); print }' "$2" > "$work/mutant.cpp"
+  if ! compile "$2" "$work/mutant.cpp" "$work/mutant.o"; then
+    echo "does not compile: $1"; tail -n 10 "$work/compile.log"; missed=$((missed + 1)); return
+  fi
+  for test in $tests; do
+    if ninja -C "$build" -t commands "$test" | grep -qF -- "-c $root/$2"; then
+      link "$test" "$work/mutant.o" || { echo "does not link: $1"; tail -n 5 "$work/link.log"; missed=$((missed + 1)); return; }
+    fi
+  done
+  if run_tests "$work"; then
     echo "MISSED: $1"; missed=$((missed + 1))
   else
-    echo "caught: $1"; caught=$((caught + 1))
+    echo "caught by $noticed: $1"; caught=$((caught + 1))
   fi
-  cp "$work/original" "$file"
+  for test in $tests; do cp "$(find "$build/tests" -name "$test" -type f | head -n 1)" "$work/$test"; done
 }
 
 kernel=src/cpu/kv_trajectory.cpp
@@ -58,8 +68,6 @@ mutate "a leaked page" src/engine/scheduler.cpp \
   'cache_.touch(sequence.blocks);' 'cache_.touch(sequence.blocks); if (sequence.blocks.size() > 2) sequence.blocks.pop_back();'
 mutate "a fork that writes a shared page" src/engine/scheduler.cpp \
   'while (pool_.references(page) > 1) {' 'while (false && pool_.references(page) > 1) {'
-mutate "a score kept across a preemption" $gauge \
-  'if (preemptions != preemptions_) {' 'if (preemptions != preemptions_ && false) {'
 
 echo "$caught caught, $missed missed"
 [ "$missed" = 0 ]

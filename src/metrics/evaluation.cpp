@@ -57,14 +57,17 @@ Evaluation evaluate(const EvaluationInput& input, const EvaluationOptions& optio
                 " lengths");
   Evaluation result{.rows = static_cast<std::int64_t>(input.correct.size()), .nan_policy = options.nan_policy};
   std::vector<double> neg_length, complete;
+  std::int64_t tokens = 0, known_lengths = 0;
   for (std::size_t i = 0; i < input.correct.size(); ++i) {
     const bool right = input.correct[i] != 0, ended = input.complete[i] != 0;
     result.correct += right;
     result.truncated += !ended;
     result.complete_correct += right && ended;
+    if (input.tokens[i] >= 0) tokens += input.tokens[i], ++known_lengths;
     neg_length.push_back(input.tokens[i] < 0 ? kUndefined : -static_cast<double>(input.tokens[i]));
     complete.push_back(ended ? 1 : 0);
   }
+  if (known_lengths > 0) result.mean_tokens = static_cast<double>(tokens) / static_cast<double>(known_lengths);
   for (const auto& entry : input.scores)
     result.scores.push_back(measure_both(entry.first, entry.second, higher_is_better(entry.first), input, options));
   result.baselines.push_back(measure_both("neg_length", std::move(neg_length), true, input, options));

@@ -101,6 +101,7 @@ OrderedJson evaluation_json(const Evaluation& evaluation) {
   out["correct"] = evaluation.correct;
   out["accuracy"] = number(share(evaluation.correct, evaluation.rows));
   out["truncated"] = evaluation.truncated;
+  out["mean_tokens"] = number(evaluation.mean_tokens);
   out["complete_only"] = {{"rows", complete},
                           {"correct", evaluation.complete_correct},
                           {"accuracy", number(share(evaluation.complete_correct, complete))}};
@@ -118,6 +119,7 @@ std::string evaluation_markdown(const Evaluation& evaluation) {
       "{} rows, {} correct ({} %), {} truncated; of the {} complete rows {} correct ({} %).\n", evaluation.rows,
       evaluation.correct, percent(share(evaluation.correct, evaluation.rows)), evaluation.truncated, complete,
       evaluation.complete_correct, percent(share(evaluation.complete_correct, complete)));
+  if (std::isfinite(evaluation.mean_tokens)) out += fmt::format("Mean length {:.1f} tokens.\n", evaluation.mean_tokens);
   out += fmt::format(
       "Metrics in percent, positive class = correct. A score written -name was negated, as lower means more confident. "
       "Rows without a "

@@ -21,6 +21,7 @@ TEST(Evaluate, CountsAndSubsets) {
   EXPECT_EQ(e.rows, 6);
   EXPECT_EQ(e.correct, 3);
   EXPECT_EQ(e.truncated, 2);
+  EXPECT_NEAR(e.mean_tokens, 185.0 / 6, 1e-12);
   EXPECT_EQ(e.complete_correct, 3);
   ASSERT_EQ(e.scores.size(), 2u);
   EXPECT_EQ(e.scores[0].all.n, 6);

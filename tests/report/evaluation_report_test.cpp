@@ -24,6 +24,7 @@ TEST(EvaluationJson, HasTheFieldsOfTheContract) {
   EXPECT_EQ(out["correct"], 2);
   EXPECT_EQ(out["accuracy"], 0.5);
   EXPECT_EQ(out["truncated"], 1);
+  EXPECT_EQ(out["mean_tokens"], 26.5);
   EXPECT_EQ(out["complete_only"]["rows"], 3);
   ASSERT_EQ(out["scores"].size(), 2u);
   const OrderedJson& score = out["scores"][0];
@@ -55,6 +56,7 @@ TEST(EvaluationJson, UndefinedIsNull) {
 TEST(EvaluationMarkdown, HasAColumnCountThatNeverVariesWithinATable) {
   const std::string text = evaluation_markdown(sample());
   EXPECT_NE(text.find("4 rows, 2 correct (50.00 %), 1 truncated"), std::string::npos) << text;
+  EXPECT_NE(text.find("Mean length 26.5 tokens."), std::string::npos) << text;
   EXPECT_NE(text.find("| kv_coe.normalized.c | 4 | 1 | 100.00 |"), std::string::npos) << text;
   EXPECT_NE(text.find("| -a,\"b\"\\|c.nll |"), std::string::npos) << text;
   EXPECT_NE(text.find("| baseline neg_length |"), std::string::npos) << text;
