@@ -4,6 +4,7 @@
 #include "core/buffer.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/kernels.h"
+#include "cpu/onednn_products.h"
 
 namespace kvgauge::cpu {
 
@@ -72,6 +73,7 @@ class CpuBackend final : public Backend {
   }
   static int thread_number();
 
+  void own_linear(const MatrixView& x, const PackedMatrix& matrix, const MatrixView& out);
   void reserve_attention();
   std::int64_t attention_slots() const;  ///< softmax states of splits that wait for their merge
   void reserve_sampling(std::int64_t vocab);
@@ -88,6 +90,7 @@ class CpuBackend final : public Backend {
 
   std::vector<PackedMatrix> matrices_;
   std::size_t packed_bytes_ = 0;
+  std::unique_ptr<OneDnnProducts> onednn_;  ///< nullptr: own products only
 
   RotationTable rotations_;
   Buffer attention_scratch_, attention_partials_, sample_scratch_, trajectory_scratch_;

@@ -38,9 +38,12 @@ CpuBackend::CpuBackend(const CpuOptions& options, CpuIsa isa, int threads)
       kernels_(*kernels(isa)),
       threads_(threads),
       compute_dtype_(options.compute_dtype),
-      batch_invariant_(options.batch_invariant) {}
+      batch_invariant_(options.batch_invariant) {
+  const bool can = compute_dtype_ == DType::kBF16 && isa == CpuIsa::kAvx512Bf16 && !batch_invariant_;
+  if (can && options.onednn.value_or(OneDnnProducts::preferred())) onednn_ = std::make_unique<OneDnnProducts>(threads_);
+}
 
-std::string CpuBackend::describe() const { return cat("cpu, ", threads_, " threads, ", kernels_.name); }
+std::string CpuBackend::describe() const { return cat("cpu, ", threads_, " threads, ", kernels_.name, onednn_ ? ", oneDNN for many rows" : ""); }
 
 std::unique_ptr<DeviceMemory> CpuBackend::allocate(std::size_t bytes) { return std::make_unique<HostMemory>(bytes); }
 
@@ -51,6 +54,9 @@ void CpuBackend::warm_up(std::int64_t rows, std::int64_t max_context) {
   KVGAUGE_CHECK(rows > 0 && max_context > 0, "rows ", rows, ", context ", max_context);
   std::int64_t widest = 1;
   for (const PackedMatrix& matrix : matrices_) widest = std::max(widest, matrix.rows);
+  if (onednn_) {
+    for (const PackedMatrix& matrix : matrices_) onednn_->prepare(matrix.rows, matrix.columns, rows);
+  }
   reserve_attention();
   reserve_sampling(widest);
   reserve_trajectory();

@@ -69,6 +69,25 @@ void CpuBackend::linear(const LinearArgs& args) {
   KVGAUGE_CHECK(out.dtype == DType::kF32 && out.columns == matrix.rows && out.rows >= x.rows, "out is ", name(out.dtype), "[",
                 out.rows, ",", out.columns, "]");
   if (x.rows == 0) return;
+  const std::int64_t element = static_cast<std::int64_t>(size_of(x.dtype));
+  std::int64_t row = 0;
+  if (onednn_ && x.stride == x.columns && out.stride == out.columns) {
+    while (x.rows - row >= OneDnnProducts::kLeastRows) {
+      const std::int64_t done = onednn_->run(static_cast<const std::byte*>(x.data) + row * x.stride * element, x.rows - row,
+                                             matrix.data.data(), matrix.rows, matrix.columns, static_cast<float*>(out.data) + row * out.stride);
+      if (done == 0) break;
+      row += done;
+    }
+  }
+  if (row == x.rows) return;
+  MatrixView rest_x = x, rest_out = out;
+  rest_x.data = static_cast<std::byte*>(x.data) + row * x.stride * element;
+  rest_out.data = static_cast<float*>(out.data) + row * out.stride;
+  rest_x.rows = rest_out.rows = x.rows - row;
+  own_linear(rest_x, matrix, rest_out);
+}
+
+void CpuBackend::own_linear(const MatrixView& x, const PackedMatrix& matrix, const MatrixView& out) {
   const auto run = compute_dtype_ == DType::kBF16 ? kernels_.panel_bf16 : kernels_.panel_f32;
   const std::int64_t column_units = rounded_up(matrix.rows, kUnitColumns) / kUnitColumns;
   const std::int64_t row_units = rounded_up(x.rows, kUnitRows) / kUnitRows;

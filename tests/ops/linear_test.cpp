@@ -83,6 +83,30 @@ TEST_P(Linear, ARowHasTheSameBitsInAnyBatch) {
   }
 }
 
+/// Our panels handed to oneDNN as its layout BA16a64b2a; where the processor has AMX this is the default for many rows.
+TEST(LinearOneDnn, ReadsOurPanelsAndMatchesTheReference) {
+  if (supported_isas().back() < CpuIsa::kAvx512Bf16) GTEST_SKIP() << "needs AVX-512 BF16";
+  Random random(test_seed(13));
+  const auto backend = make_cpu_backend({.threads = 2, .compute_dtype = DType::kBF16, .batch_invariant = false, .isa = {}, .onednn = true});
+  for (const auto& [columns, depth] : {std::pair<std::int64_t, std::int64_t>{960, 576}, {130, 96}, {64, 40}, {70, 50}, {100, 77}}) {
+    const auto w = rounded(uniform_floats(random, static_cast<std::size_t>(columns * depth)), DType::kBF16);
+    const PackedWeight packed = pack(*backend, w, columns, depth);
+    backend->warm_up(300, 64);
+    for (const std::int64_t rows : {1, 8, 13, 16, 75, 128, 300}) {
+      const auto x = rounded(uniform_floats(random, static_cast<std::size_t>(rows * depth)), DType::kBF16);
+      GuardedMatrix in(rows, depth, DType::kBF16, 0), out(rows, columns, DType::kF32, 0);
+      in.set(x);
+      backend->linear({.x = in.view(), .weight = packed, .out = out.view()});
+      const auto want = reference_linear(x, w, rows, columns, depth);
+      const auto got = out.values();
+      for (std::size_t i = 0; i < got.size(); ++i)
+        ASSERT_NEAR(got[i], want.out[i], 2 * (static_cast<double>(depth) + 1) * kFloatEps * want.magnitude[i])
+            << '[' << rows << ',' << columns << ',' << depth << "] at " << i;
+      EXPECT_TRUE(out.intact());
+    }
+  }
+}
+
 KVGAUGE_ON_EVERY_ISA(Linear);
 
 }  // namespace
