@@ -4,35 +4,12 @@
 #include <cmath>
 #include <numbers>
 
-#include "core/check.h"
+#include "core/trajectory_sums.h"
 
 namespace kvgauge {
 namespace {
 
-constexpr double kNoDistance = 1e-12;  // a closed loop, or ends that point the same way: nothing to normalise by
-
 double finite_or_undefined(double value) { return std::isfinite(value) ? value : kUndefined; }
-
-template <class Float>
-TrajectorySums sum_differences(std::span<const Float> dr, std::span<const Float> dtheta, double end_dr,
-                               double end_dtheta) {
-  KVGAUGE_CHECK(dr.size() == dtheta.size(), "dr has ", dr.size(), " values, dtheta ", dtheta.size());
-  TrajectorySums sums{.tokens = static_cast<std::int64_t>(dr.size()) + 1, .end_dr = end_dr, .end_dtheta = end_dtheta};
-  const bool has_scale = end_dr > kNoDistance && end_dtheta > kNoDistance;
-  for (std::size_t t = 0; t < dr.size(); ++t) {
-    const double r = dr[t], theta = dtheta[t];
-    sums.sum_dr += r;
-    sums.sum_dtheta += theta;
-    sums.sum_dr_cos += r * std::cos(theta);
-    sums.sum_dr_sin += r * std::sin(theta);
-    if (!has_scale) continue;
-    const double m = r / end_dr, a = theta / end_dtheta;
-    sums.sum_m_cos_a += m * std::cos(a);
-    sums.sum_m_sin_a += m * std::sin(a);
-  }
-  if (!has_scale) sums.sum_m_cos_a = sums.sum_m_sin_a = kUndefined;
-  return sums;
-}
 
 }  // namespace
 
@@ -57,12 +34,12 @@ const char* name(GaugeSpan span) {
 
 TrajectorySums trajectory_sums(std::span<const float> dr, std::span<const float> dtheta, double end_dr,
                                double end_dtheta) {
-  return sum_differences(dr, dtheta, end_dr, end_dtheta);
+  return sum_trajectory(dr, dtheta, end_dr, end_dtheta);
 }
 
 TrajectorySums trajectory_sums(std::span<const double> dr, std::span<const double> dtheta, double end_dr,
                                double end_dtheta) {
-  return sum_differences(dr, dtheta, end_dr, end_dtheta);
+  return sum_trajectory(dr, dtheta, end_dr, end_dtheta);
 }
 
 KvCoeScores kv_coe_scores(const TrajectorySums& sums, KvCoeWeights weights) {
