@@ -19,8 +19,8 @@ struct PackedMatrix {
 struct RotationTable {
   std::vector<double> frequencies;  ///< what the rows were made from
   std::int64_t positions = 0;
-  Buffer values;                    ///< [positions][2][half]
-  std::vector<std::uint8_t> filled; ///< [positions]
+  Buffer values;                     ///< [positions][2][half]
+  std::vector<std::uint8_t> filled;  ///< [positions]
 };
 
 class CpuBackend final : public Backend {
@@ -51,7 +51,8 @@ class CpuBackend final : public Backend {
  private:
   /// Scratch of at least `bytes`; grows before warm_up() only in practice.
   static std::byte* reserve(Buffer& buffer, std::size_t bytes);
-  /// work(unit, thread) for every unit in [0, units); units go to threads in contiguous runs. `tiny`: on this thread alone.
+  /// work(unit, thread) for every unit in [0, units); units go to threads in contiguous runs. `tiny`: on this thread
+  /// alone.
   template <class Work>
   void parallel(std::int64_t units, bool tiny, const Work& work) {
     if (threads_ == 1 || units == 1 || tiny) {

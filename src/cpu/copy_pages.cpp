@@ -9,7 +9,8 @@ namespace kvgauge::cpu {
 
 void CpuBackend::copy_pages(const CopyPagesArgs& args) {
   const PagedKvView& pages = args.pages;
-  KVGAUGE_CHECK(args.source.size() == args.target.size(), args.source.size(), " sources, ", args.target.size(), " targets");
+  KVGAUGE_CHECK(args.source.size() == args.target.size(), args.source.size(), " sources, ", args.target.size(),
+                " targets");
   const std::size_t row_bytes = static_cast<std::size_t>(pages.head_dim) * size_of(pages.dtype);
   const bool tiles_are_dense = pages.token_stride == pages.head_dim;
   for (std::size_t i = 0; i < args.source.size(); ++i) {

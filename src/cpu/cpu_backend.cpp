@@ -43,7 +43,9 @@ CpuBackend::CpuBackend(const CpuOptions& options, CpuIsa isa, int threads)
   if (can && options.onednn.value_or(OneDnnProducts::preferred())) onednn_ = std::make_unique<OneDnnProducts>(threads_);
 }
 
-std::string CpuBackend::describe() const { return cat("cpu, ", threads_, " threads, ", kernels_.name, onednn_ ? ", oneDNN for many rows" : ""); }
+std::string CpuBackend::describe() const {
+  return cat("cpu, ", threads_, " threads, ", kernels_.name, onednn_ ? ", oneDNN for many rows" : "");
+}
 
 std::unique_ptr<DeviceMemory> CpuBackend::allocate(std::size_t bytes) { return std::make_unique<HostMemory>(bytes); }
 

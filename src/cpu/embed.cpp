@@ -9,8 +9,8 @@ namespace kvgauge::cpu {
 
 void CpuBackend::embed(const EmbedArgs& args) {
   const auto rows = static_cast<std::int64_t>(args.ids.size());
-  KVGAUGE_CHECK(args.out.dtype == DType::kF32 && args.out.rows >= rows && args.out.columns == args.hidden,
-                "out is ", name(args.out.dtype), "[", args.out.rows, ",", args.out.columns, "]");
+  KVGAUGE_CHECK(args.out.dtype == DType::kF32 && args.out.rows >= rows && args.out.columns == args.hidden, "out is ",
+                name(args.out.dtype), "[", args.out.rows, ",", args.out.columns, "]");
   KVGAUGE_CHECK(args.table_dtype != DType::kF16, "embedding tables are f32 or bf16");
   auto* out = static_cast<float*>(args.out.data);
   for (std::int64_t row = 0; row < rows; ++row) {

@@ -4,10 +4,18 @@
 namespace kvgauge {
 namespace cpu {
 
-namespace baseline { extern const Kernels kKernels; }
-namespace avx2 { extern const Kernels kKernels; }
-namespace avx512 { extern const Kernels kKernels; }
-namespace avx512_bf16 { extern const Kernels kKernels; }
+namespace baseline {
+extern const Kernels kKernels;
+}
+namespace avx2 {
+extern const Kernels kKernels;
+}
+namespace avx512 {
+extern const Kernels kKernels;
+}
+namespace avx512_bf16 {
+extern const Kernels kKernels;
+}
 
 const Kernels* kernels(CpuIsa isa) {
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -17,7 +25,8 @@ const Kernels* kernels(CpuIsa isa) {
     case CpuIsa::kBaseline: return &baseline::kKernels;
     case CpuIsa::kAvx2: return has_avx2 ? &avx2::kKernels : nullptr;
     case CpuIsa::kAvx512: return has_avx512 ? &avx512::kKernels : nullptr;
-    case CpuIsa::kAvx512Bf16: return has_avx512 && __builtin_cpu_supports("avx512bf16") ? &avx512_bf16::kKernels : nullptr;
+    case CpuIsa::kAvx512Bf16:
+      return has_avx512 && __builtin_cpu_supports("avx512bf16") ? &avx512_bf16::kKernels : nullptr;
   }
   return nullptr;
 }

@@ -15,8 +15,9 @@ inline constexpr int kTileTokens = 64;    ///< tokens that attention converts at
 inline constexpr int kBlockQueries = 48;  ///< query vectors of one attention block
 inline constexpr int kMaxHeadDim = 512;
 
-/// Rows of a product against one panel of a packed weight: out[r, c] = sum_k x[r, k] * panel[c, k], columns [first, last).
-/// Each output is one sequential sum over k, whatever the number of rows. Panel layout: f32 [k][64]; bf16 [k/2][64][2].
+/// Rows of a product against one panel of a packed weight: out[r, c] = sum_k x[r, k] * panel[c, k], columns [first,
+/// last). Each output is one sequential sum over k, whatever the number of rows. Panel layout: f32 [k][64]; bf16
+/// [k/2][64][2].
 struct PanelTask {
   const void* x = nullptr;
   std::int64_t x_stride = 0, rows = 0, depth = 0;
@@ -26,9 +27,10 @@ struct PanelTask {
   std::int64_t out_stride = 0;
 };
 
-/// One block of query vectors of one KV head against one split of the context. partial_* hold the softmax state of the split.
+/// One block of query vectors of one KV head against one split of the context. partial_* hold the softmax state of the
+/// split.
 struct SplitTask {
-  const float* q = nullptr;             ///< [queries][head_dim rounded up to kLanes], zero padded
+  const float* q = nullptr;  ///< [queries][head_dim rounded up to kLanes], zero padded
   int queries = 0, head_dim = 0;
   const std::int32_t* limits = nullptr;  ///< [queries] tokens of this split that a query sees; ascending; may be 0
   int tokens = 0;                        ///< the largest limit
@@ -36,10 +38,10 @@ struct SplitTask {
   bool bf16 = false;
   const void* const* k_rows = nullptr;  ///< [tokens]
   const void* const* v_rows = nullptr;
-  float* scratch = nullptr;             ///< split_scratch_floats(head_dim)
-  float* maximum = nullptr;             ///< [queries]
-  float* sum = nullptr;                 ///< [queries] of exp(score - maximum)
-  float* weighted = nullptr;            ///< [queries][padded head_dim]: of exp(score - maximum) * v
+  float* scratch = nullptr;   ///< split_scratch_floats(head_dim)
+  float* maximum = nullptr;   ///< [queries]
+  float* sum = nullptr;       ///< [queries] of exp(score - maximum)
+  float* weighted = nullptr;  ///< [queries][padded head_dim]: of exp(score - maximum) * v
 };
 constexpr int padded_head_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
 constexpr std::int64_t split_scratch_floats(int head_dim) {
@@ -48,11 +50,11 @@ constexpr std::int64_t split_scratch_floats(int head_dim) {
 
 struct RowStats {
   float maximum = 0, second = 0;
-  double sum_exp = 0;       ///< of exp(z - maximum)
-  double sum_exp_z = 0;     ///< of exp(z - maximum) * (z - maximum)
-  double sum_finite = 0;    ///< of the finite z
+  double sum_exp = 0;     ///< of exp(z - maximum)
+  double sum_exp_z = 0;   ///< of exp(z - maximum) * (z - maximum)
+  double sum_finite = 0;  ///< of the finite z
   std::int64_t finite = 0;
-  bool usable = false;      ///< no NaN, no +infinity, at least one finite
+  bool usable = false;  ///< no NaN, no +infinity, at least one finite
 };
 
 struct TrajectoryDistances {
@@ -71,7 +73,8 @@ struct Kernels {
   void (*panel_bf16)(const PanelTask& task);
 
   void (*attend_split)(const SplitTask& task);
-  /// state (maximum, sum, weighted) of `queries` vectors absorbs a later split's; queries that saw nothing there are left alone
+  /// state (maximum, sum, weighted) of `queries` vectors absorbs a later split's; queries that saw nothing there are
+  /// left alone
   void (*merge_split)(float* maximum, float* sum, float* weighted, const float* split_maximum, const float* split_sum,
                       const float* split_weighted, const std::int32_t* limits, int queries, int head_dim);
 

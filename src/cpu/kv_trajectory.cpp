@@ -21,13 +21,14 @@ Step step_between(const Kernels& kernels, std::span<const float> from, std::span
 }
 
 /// e of one position: layers ascending, each added to the running f32 sum, one multiplication at the end.
-void embed_position(const Kernels& kernels, const KvTrajectoryArgs& args, const TrajectoryItem& item, std::int64_t position,
-                    std::span<float> e) {
+void embed_position(const Kernels& kernels, const KvTrajectoryArgs& args, const TrajectoryItem& item,
+                    std::int64_t position, std::span<float> e) {
   const PagedKvView& pages = args.pages;
   const std::int64_t block = item.blocks[position / pages.page_tokens];
   const int slot = static_cast<int>(position % pages.page_tokens);
   const bool with_k = args.spec.part != GaugePart::kV, with_v = args.spec.part != GaugePart::kK;
-  const std::int64_t layers = args.spec.layers.empty() ? pages.layers : static_cast<std::int64_t>(args.spec.layers.size());
+  const std::int64_t layers =
+      args.spec.layers.empty() ? pages.layers : static_cast<std::int64_t>(args.spec.layers.size());
   std::fill(e.begin(), e.end(), 0.f);
   const auto add = [&](const std::byte* row, float* sums) {
     if (pages.dtype == DType::kBF16) {
@@ -40,10 +41,12 @@ void embed_position(const Kernels& kernels, const KvTrajectoryArgs& args, const 
     const int layer = args.spec.layers.empty() ? static_cast<int>(i) : args.spec.layers[static_cast<std::size_t>(i)];
     float* sums = e.data();
     if (with_k) {
-      for (int head = 0; head < pages.kv_heads; ++head, sums += pages.head_dim) add(pages.k(layer, block, head, slot), sums);
+      for (int head = 0; head < pages.kv_heads; ++head, sums += pages.head_dim)
+        add(pages.k(layer, block, head, slot), sums);
     }
     if (with_v) {
-      for (int head = 0; head < pages.kv_heads; ++head, sums += pages.head_dim) add(pages.v(layer, block, head, slot), sums);
+      for (int head = 0; head < pages.kv_heads; ++head, sums += pages.head_dim)
+        add(pages.v(layer, block, head, slot), sums);
     }
   }
   kernels.scale_row(e.data(), 1.f / static_cast<float>(layers), static_cast<std::int64_t>(e.size()));
@@ -63,8 +66,9 @@ constexpr std::size_t kScratchBytes = (std::size_t{16} << 20) + kWavePoints * si
 
 void CpuBackend::reserve_trajectory() { reserve(trajectory_scratch_, kScratchBytes); }
 
-// Points are formed in waves over all items, then the steps between neighbours, then both are handed to the states in order.
-// A point depends on its own position and a step on its two points only, so no cut of the work can be seen in the bits.
+// Points are formed in waves over all items, then the steps between neighbours, then both are handed to the states in
+// order. A point depends on its own position and a step on its two points only, so no cut of the work can be seen in
+// the bits.
 void CpuBackend::kv_trajectory(const KvTrajectoryArgs& args) {
   const PagedKvView& pages = args.pages;
   const std::int64_t size = std::int64_t{pages.kv_heads} * pages.head_dim * (args.spec.part == GaugePart::kKV ? 2 : 1);
@@ -94,7 +98,8 @@ void CpuBackend::kv_trajectory(const KvTrajectoryArgs& args) {
       }
     }
     const bool tiny = count * size * pages.layers < 16'384;
-    parallel(count, tiny, [&](std::int64_t i, int) { embed_position(kernels_, args, *wave[i].item, wave[i].position, point(i)); });
+    parallel(count, tiny,
+             [&](std::int64_t i, int) { embed_position(kernels_, args, *wave[i].item, wave[i].position, point(i)); });
     parallel(count, tiny, [&](std::int64_t i, int) {
       const bool follows = i > 0 && wave[i - 1].item == wave[i].item;
       if (follows) {
@@ -109,7 +114,8 @@ void CpuBackend::kv_trajectory(const KvTrajectoryArgs& args) {
       if (state.points == 0) {
         state.first.assign(e.begin(), e.end());
       } else {
-        KVGAUGE_CHECK(state.previous.size() == e.size(), "a trajectory of ", state.previous.size(), " values, pages give ", e.size());
+        KVGAUGE_CHECK(state.previous.size() == e.size(), "a trajectory of ", state.previous.size(),
+                      " values, pages give ", e.size());
         state.dr.push_back(static_cast<float>(wave[i].step.dr));
         state.dtheta.push_back(static_cast<float>(wave[i].step.dtheta));
       }

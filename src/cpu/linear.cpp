@@ -9,8 +9,9 @@
 namespace kvgauge::cpu {
 namespace {
 
-constexpr std::int64_t kSlabRows = 4 * kPanelColumns;  // rows read and packed at a time, so that sources can be dropped behind
-constexpr std::int64_t kUnitColumns = 32;              // half a panel: what threads are dealt
+constexpr std::int64_t kSlabRows =
+    4 * kPanelColumns;                     // rows read and packed at a time, so that sources can be dropped behind
+constexpr std::int64_t kUnitColumns = 32;  // half a panel: what threads are dealt
 constexpr std::int64_t kUnitRows = 192;
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -61,20 +62,21 @@ PackedWeight CpuBackend::pack_weight(std::int64_t rows, std::int64_t columns,
 
 void CpuBackend::linear(const LinearArgs& args) {
   const MatrixView &x = args.x, &out = args.out;
-  KVGAUGE_CHECK(args.weight.handle >= 0 && args.weight.handle < static_cast<std::int64_t>(matrices_.size()), "weight handle ",
-                args.weight.handle);
+  KVGAUGE_CHECK(args.weight.handle >= 0 && args.weight.handle < static_cast<std::int64_t>(matrices_.size()),
+                "weight handle ", args.weight.handle);
   const PackedMatrix& matrix = matrices_[static_cast<std::size_t>(args.weight.handle)];
-  KVGAUGE_CHECK(x.dtype == compute_dtype_ && x.columns == matrix.columns, "x is ", name(x.dtype), "[", x.rows, ",", x.columns,
-                "], the weight takes ", name(compute_dtype_), " of ", matrix.columns, " columns");
-  KVGAUGE_CHECK(out.dtype == DType::kF32 && out.columns == matrix.rows && out.rows >= x.rows, "out is ", name(out.dtype), "[",
-                out.rows, ",", out.columns, "]");
+  KVGAUGE_CHECK(x.dtype == compute_dtype_ && x.columns == matrix.columns, "x is ", name(x.dtype), "[", x.rows, ",",
+                x.columns, "], the weight takes ", name(compute_dtype_), " of ", matrix.columns, " columns");
+  KVGAUGE_CHECK(out.dtype == DType::kF32 && out.columns == matrix.rows && out.rows >= x.rows, "out is ",
+                name(out.dtype), "[", out.rows, ",", out.columns, "]");
   if (x.rows == 0) return;
   const std::int64_t element = static_cast<std::int64_t>(size_of(x.dtype));
   std::int64_t row = 0;
   if (onednn_ && x.stride == x.columns && out.stride == out.columns) {
     while (x.rows - row >= OneDnnProducts::kLeastRows) {
-      const std::int64_t done = onednn_->run(static_cast<const std::byte*>(x.data) + row * x.stride * element, x.rows - row,
-                                             matrix.data.data(), matrix.rows, matrix.columns, static_cast<float*>(out.data) + row * out.stride);
+      const std::int64_t done = onednn_->run(static_cast<const std::byte*>(x.data) + row * x.stride * element,
+                                             x.rows - row, matrix.data.data(), matrix.rows, matrix.columns,
+                                             static_cast<float*>(out.data) + row * out.stride);
       if (done == 0) break;
       row += done;
     }
@@ -101,7 +103,8 @@ void CpuBackend::own_linear(const MatrixView& x, const PackedMatrix& matrix, con
     for (std::int64_t unit = begin; unit < end;) {
       const std::int64_t panel = unit / 2, first = unit % 2 * kUnitColumns;
       const bool whole = first == 0 && unit + 2 <= end;
-      const std::int64_t last = std::min<std::int64_t>(whole ? kPanelColumns : first + kUnitColumns, matrix.rows - panel * kPanelColumns);
+      const std::int64_t last =
+          std::min<std::int64_t>(whole ? kPanelColumns : first + kUnitColumns, matrix.rows - panel * kPanelColumns);
       for (std::int64_t block = 0; block < row_units; ++block) {
         const std::int64_t row = block * kUnitRows;
         run({.x = static_cast<const std::byte*>(x.data) + row * x.stride * element,

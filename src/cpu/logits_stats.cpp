@@ -36,20 +36,22 @@ TokenLogitStats statistics(const RowStats& row, float chosen) {
 
 void CpuBackend::logits_stats(const LogitsStatsArgs& args) {
   const std::int64_t vocab = args.logits.columns;
-  KVGAUGE_CHECK(args.logits.dtype == DType::kF32 && vocab > 0, "logits are ", name(args.logits.dtype), " of ", vocab, " columns");
-  KVGAUGE_CHECK(args.rows.size() == args.chosen.size() && args.rows.size() == args.out.size(), args.rows.size(), " rows, ",
-                args.chosen.size(), " chosen, ", args.out.size(), " out");
+  KVGAUGE_CHECK(args.logits.dtype == DType::kF32 && vocab > 0, "logits are ", name(args.logits.dtype), " of ", vocab,
+                " columns");
+  KVGAUGE_CHECK(args.rows.size() == args.chosen.size() && args.rows.size() == args.out.size(), args.rows.size(),
+                " rows, ", args.chosen.size(), " chosen, ", args.out.size(), " out");
   for (std::size_t i = 0; i < args.rows.size(); ++i) {
-    KVGAUGE_CHECK(args.rows[i] >= 0 && args.rows[i] < args.logits.rows && args.chosen[i] >= 0 && args.chosen[i] < vocab, "row ",
-                  args.rows[i], " of ", args.logits.rows, ", token ", args.chosen[i], " of ", vocab);
+    KVGAUGE_CHECK(args.rows[i] >= 0 && args.rows[i] < args.logits.rows && args.chosen[i] >= 0 && args.chosen[i] < vocab,
+                  "row ", args.rows[i], " of ", args.logits.rows, ", token ", args.chosen[i], " of ", vocab);
   }
-  parallel(static_cast<std::int64_t>(args.rows.size()), std::ssize(args.rows) * args.logits.columns < 8'192, [&](std::int64_t i, int) {
-    const auto at = static_cast<std::size_t>(i);
-    const float* z = static_cast<const float*>(args.logits.data) + args.rows[at] * args.logits.stride;
-    RowStats row;
-    kernels_.row_stats(z, vocab, row);
-    args.out[at] = row.usable ? statistics(row, z[args.chosen[at]]) : undefined_stats();
-  });
+  parallel(static_cast<std::int64_t>(args.rows.size()), std::ssize(args.rows) * args.logits.columns < 8'192,
+           [&](std::int64_t i, int) {
+             const auto at = static_cast<std::size_t>(i);
+             const float* z = static_cast<const float*>(args.logits.data) + args.rows[at] * args.logits.stride;
+             RowStats row;
+             kernels_.row_stats(z, vocab, row);
+             args.out[at] = row.usable ? statistics(row, z[args.chosen[at]]) : undefined_stats();
+           });
 }
 
 }  // namespace kvgauge::cpu

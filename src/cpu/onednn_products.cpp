@@ -18,7 +18,10 @@ using dnnl::memory;
 /// Row counts that get a primitive each: batch sizes in steps of 8, then prompt chunks.
 std::vector<std::int64_t> row_counts(std::int64_t most) {
   std::vector<std::int64_t> counts;
-  for (std::int64_t rows = OneDnnProducts::kLeastRows; rows <= most; rows += rows < 64 ? 8 : rows < 128 ? 32 : rows < 512 ? 128 : rows)
+  for (std::int64_t rows = OneDnnProducts::kLeastRows; rows <= most; rows += rows < 64    ? 8
+                                                                             : rows < 128 ? 32
+                                                                             : rows < 512 ? 128
+                                                                                          : rows)
     counts.push_back(rows);
   return counts;
 }
@@ -61,14 +64,15 @@ void OneDnnProducts::prepare(std::int64_t columns, std::int64_t depth, std::int6
     if (!plan || std::strncmp(plan.impl_info_str(), "brg", 3) != 0) continue;  // its slow paths lose to our kernels
     const auto scratch_bytes = plan.scratchpad_desc().get_size();
     if (scratch_bytes > state_->scratch.size()) state_->scratch = Buffer(scratch_bytes);
-    products.emplace(count, Product{dnnl::matmul(plan), memory(x, state_->engine, DNNL_MEMORY_NONE),
-                                    memory(panels, state_->engine, DNNL_MEMORY_NONE), memory(out, state_->engine, DNNL_MEMORY_NONE),
-                                    memory(plan.scratchpad_desc(), state_->engine, DNNL_MEMORY_NONE)});
+    products.emplace(
+        count, Product{dnnl::matmul(plan), memory(x, state_->engine, DNNL_MEMORY_NONE),
+                       memory(panels, state_->engine, DNNL_MEMORY_NONE), memory(out, state_->engine, DNNL_MEMORY_NONE),
+                       memory(plan.scratchpad_desc(), state_->engine, DNNL_MEMORY_NONE)});
   }
 }
 
-std::int64_t OneDnnProducts::run(const void* x, std::int64_t rows, const void* panels, std::int64_t columns, std::int64_t depth,
-                                 float* out) {
+std::int64_t OneDnnProducts::run(const void* x, std::int64_t rows, const void* panels, std::int64_t columns,
+                                 std::int64_t depth, float* out) {
   const auto shape = state_->products.find({columns, depth});
   if (shape == state_->products.end()) return 0;
   auto next = shape->second.upper_bound(rows);
@@ -83,7 +87,8 @@ std::int64_t OneDnnProducts::run(const void* x, std::int64_t rows, const void* p
                                        {DNNL_ARG_WEIGHTS, product.panels.get()},
                                        {DNNL_ARG_DST, product.out.get()},
                                        {DNNL_ARG_SCRATCHPAD, product.scratch.get()}};
-  dnnl::error::wrap_c_api(dnnl_primitive_execute(product.primitive.get(), state_->stream.get(), 4, arguments), "matmul");
+  dnnl::error::wrap_c_api(dnnl_primitive_execute(product.primitive.get(), state_->stream.get(), 4, arguments),
+                          "matmul");
   state_->stream.wait();
   return count;
 }

@@ -31,7 +31,8 @@ struct ThreadScratch {
   alignas(64) float convert[split_scratch_floats(kMaxHeadDim)];
 };
 
-/// Query vectors [first, first + count) of one (sequence, kv head), numbered row by row, the heads of a group within a row.
+/// Query vectors [first, first + count) of one (sequence, kv head), numbered row by row, the heads of a group within a
+/// row.
 struct QueryBlock {
   const SequenceSlice* slice;
   int kv_head;
@@ -86,7 +87,8 @@ class AttentionPlan {
       const int slot = static_cast<int>(position % pages.page_tokens);
       const std::byte* k = pages.k(args_.layer, page, block.kv_head, slot);
       const std::byte* v = pages.v(args_.layer, page, block.kv_head, slot);
-      for (const int end = std::min(tokens, t + pages.page_tokens - slot); t < end; ++t, k += row_bytes, v += row_bytes) {
+      for (const int end = std::min(tokens, t + pages.page_tokens - slot); t < end;
+           ++t, k += row_bytes, v += row_bytes) {
         scratch.k_rows[t] = k;
         scratch.v_rows[t] = v;
       }
@@ -156,19 +158,24 @@ std::int64_t CpuBackend::attention_slots() const { return std::max(64, 8 * threa
 
 void CpuBackend::paged_attention(const PagedAttentionArgs& args) {
   const PagedKvView& pages = args.pages;
-  KVGAUGE_CHECK(args.heads > 0 && pages.kv_heads > 0 && args.heads % pages.kv_heads == 0, args.heads, " heads over ", pages.kv_heads);
-  KVGAUGE_CHECK(pages.head_dim > 0 && pages.head_dim <= kMaxHeadDim && pages.dtype != DType::kF16, "head_dim ", pages.head_dim);
-  KVGAUGE_CHECK(args.q.dtype == DType::kF32 && args.q.columns == std::int64_t{args.heads} * pages.head_dim && args.layer < pages.layers,
+  KVGAUGE_CHECK(args.heads > 0 && pages.kv_heads > 0 && args.heads % pages.kv_heads == 0, args.heads, " heads over ",
+                pages.kv_heads);
+  KVGAUGE_CHECK(pages.head_dim > 0 && pages.head_dim <= kMaxHeadDim && pages.dtype != DType::kF16, "head_dim ",
+                pages.head_dim);
+  KVGAUGE_CHECK(args.q.dtype == DType::kF32 && args.q.columns == std::int64_t{args.heads} * pages.head_dim &&
+                    args.layer < pages.layers,
                 "q is ", name(args.q.dtype), " of ", args.q.columns, " columns");
-  KVGAUGE_CHECK(args.out.columns == args.q.columns && args.out.dtype != DType::kF16, "out has ", args.out.columns, " columns");
+  KVGAUGE_CHECK(args.out.columns == args.q.columns && args.out.dtype != DType::kF16, "out has ", args.out.columns,
+                " columns");
   reserve_attention();
   auto* scratch_of = attention_scratch_.as<ThreadScratch>();
   const AttentionPlan plan(args);
 
   std::int64_t blocks = 0, work = 0;
   for (const SequenceSlice& slice : args.sequences) {
-    KVGAUGE_CHECK(slice.rows > 0 && slice.first_row >= 0 && slice.first_row + slice.rows <= std::min(args.q.rows, args.out.rows),
-                  "slice of rows ", slice.first_row, "+", slice.rows, " of ", args.q.rows);
+    KVGAUGE_CHECK(
+        slice.rows > 0 && slice.first_row >= 0 && slice.first_row + slice.rows <= std::min(args.q.rows, args.out.rows),
+        "slice of rows ", slice.first_row, "+", slice.rows, " of ", args.q.rows);
     blocks += plan.blocks_of(slice);
     work += slice.rows * (slice.first_position + slice.rows) * args.heads * pages.head_dim;
   }
@@ -183,7 +190,8 @@ void CpuBackend::paged_attention(const PagedAttentionArgs& args) {
     return QueryBlock{};
   };
 
-  if (tiny || threads_ == 1 || blocks >= 4 * threads_) {  // enough blocks for all threads: each walks its splits in order
+  if (tiny || threads_ == 1 ||
+      blocks >= 4 * threads_) {  // enough blocks for all threads: each walks its splits in order
     parallel_dynamic(blocks, tiny, [&](std::int64_t number, int thread) {
       ThreadScratch& scratch = scratch_of[thread];
       const QueryBlock block = block_at(blocks - 1 - number);  // the later rows of a prompt see more: begin with them

@@ -57,7 +57,8 @@ void CpuBackend::fill_rotations(const RopeAppendArgs& args) {
     parallel(slice.rows, slice.rows < 32, [&](std::int64_t row, int) {
       const std::int64_t position = slice.first_position + row;
       if (rotations_.filled[static_cast<std::size_t>(position)] != 0) return;
-      make_rotations(position, args.inverse_frequencies, half, rotations_.values.as<float>() + position * args.head_dim);
+      make_rotations(position, args.inverse_frequencies, half,
+                     rotations_.values.as<float>() + position * args.head_dim);
       rotations_.filled[static_cast<std::size_t>(position)] = 1;
     });
   }
@@ -67,18 +68,19 @@ void CpuBackend::rope_append(const RopeAppendArgs& args) {
   const int heads = args.heads, kv_heads = args.kv_heads, head_dim = args.head_dim, half = head_dim / 2;
   const PagedKvView& pages = args.pages;
   KVGAUGE_CHECK(head_dim > 0 && head_dim % 2 == 0 && head_dim <= kMaxHeadDim, "head_dim ", head_dim);
-  KVGAUGE_CHECK(args.qkv.dtype == DType::kF32 && args.qkv.columns == std::int64_t{heads + 2 * kv_heads} * head_dim, "qkv is ",
-                name(args.qkv.dtype), " of ", args.qkv.columns, " columns");
+  KVGAUGE_CHECK(args.qkv.dtype == DType::kF32 && args.qkv.columns == std::int64_t{heads + 2 * kv_heads} * head_dim,
+                "qkv is ", name(args.qkv.dtype), " of ", args.qkv.columns, " columns");
   KVGAUGE_CHECK(args.q_out.dtype == DType::kF32 && args.q_out.columns == std::int64_t{heads} * head_dim, "q_out has ",
                 args.q_out.columns, " columns");
-  KVGAUGE_CHECK(pages.dtype != DType::kF16 && pages.kv_heads == kv_heads && pages.head_dim == head_dim && args.layer < pages.layers,
+  KVGAUGE_CHECK(pages.dtype != DType::kF16 && pages.kv_heads == kv_heads && pages.head_dim == head_dim &&
+                    args.layer < pages.layers,
                 "pages of ", pages.kv_heads, " heads of ", pages.head_dim);
   KVGAUGE_CHECK((args.q_norm == nullptr) == (args.k_norm == nullptr), "one of q_norm and k_norm");
   fill_rotations(args);
 
   for (const SequenceSlice& slice : args.sequences) {
-    KVGAUGE_CHECK(slice.first_row >= 0 && slice.first_row + slice.rows <= args.qkv.rows, "slice of rows ", slice.first_row, "+",
-                  slice.rows, " of ", args.qkv.rows);
+    KVGAUGE_CHECK(slice.first_row >= 0 && slice.first_row + slice.rows <= args.qkv.rows, "slice of rows ",
+                  slice.first_row, "+", slice.rows, " of ", args.qkv.rows);
   }
   const auto append = [&](const SequenceSlice& slice, std::int64_t i) {
     const std::int64_t row = slice.first_row + i, position = slice.first_position + i;
@@ -112,12 +114,14 @@ void CpuBackend::rope_append(const RopeAppendArgs& args) {
     }
   };
   if (args.sequences.size() > 1) {
-    parallel_dynamic(static_cast<std::int64_t>(args.sequences.size()), args.qkv.rows * args.qkv.columns < 8'192, [&](std::int64_t s, int) {
-      const SequenceSlice& slice = args.sequences[static_cast<std::size_t>(s)];
-      for (std::int64_t i = 0; i < slice.rows; ++i) append(slice, i);
-    });
+    parallel_dynamic(static_cast<std::int64_t>(args.sequences.size()), args.qkv.rows * args.qkv.columns < 8'192,
+                     [&](std::int64_t s, int) {
+                       const SequenceSlice& slice = args.sequences[static_cast<std::size_t>(s)];
+                       for (std::int64_t i = 0; i < slice.rows; ++i) append(slice, i);
+                     });
   } else if (args.sequences.size() == 1) {
-    parallel(args.sequences[0].rows, args.sequences[0].rows < 4, [&](std::int64_t i, int) { append(args.sequences[0], i); });
+    parallel(args.sequences[0].rows, args.sequences[0].rows < 4,
+             [&](std::int64_t i, int) { append(args.sequences[0], i); });
   }
 }
 

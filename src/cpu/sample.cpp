@@ -75,9 +75,10 @@ void CpuBackend::reserve_sampling(std::int64_t vocab) {
   reserve(sample_scratch_, static_cast<std::size_t>(threads_) * scratch_bytes(vocab));
 }
 
-// Weights are w = exp((z - max z) / temperature), so the most likely token has w = 1. Every filter keeps a prefix of the
-// ranking, hence the draw walks the ranking once to find the prefix and its weight, and once to find the token.
-std::int32_t CpuBackend::sample_row(const float* z, std::int64_t vocab, const SampleRequest& request, std::byte* scratch) const {
+// Weights are w = exp((z - max z) / temperature), so the most likely token has w = 1. Every filter keeps a prefix of
+// the ranking, hence the draw walks the ranking once to find the prefix and its weight, and once to find the token.
+std::int32_t CpuBackend::sample_row(const float* z, std::int64_t vocab, const SampleRequest& request,
+                                    std::byte* scratch) const {
   RowStats row;
   kernels_.row_extremes(z, vocab, row);
   if (!row.usable) return -1;
@@ -90,11 +91,13 @@ std::int32_t CpuBackend::sample_row(const float* z, std::int64_t vocab, const Sa
   const std::int64_t k = request.top_k > 0 ? std::min<std::int64_t>(request.top_k, vocab) : vocab;
   double kept_weight = k == vocab ? all_weight : 0;  // of the k largest
   if (k < vocab) {
-    for (std::int64_t rank = 0; rank < k && ranking.at(rank) >= 0; ++rank) kept_weight += static_cast<double>(weights[ranking.at(rank)]);
+    for (std::int64_t rank = 0; rank < k && ranking.at(rank) >= 0; ++rank)
+      kept_weight += static_cast<double>(weights[ranking.at(rank)]);
   }
   std::int64_t kept = k;
   if (request.top_p < 1 || request.min_p > 0) {
-    const double enough = request.top_p < 1 ? static_cast<double>(request.top_p) * kept_weight : std::numeric_limits<double>::infinity();
+    const double enough =
+        request.top_p < 1 ? static_cast<double>(request.top_p) * kept_weight : std::numeric_limits<double>::infinity();
     double cumulated = 0;
     std::int64_t rank = 0;
     for (; rank < k; ++rank) {
@@ -120,17 +123,19 @@ std::int32_t CpuBackend::sample_row(const float* z, std::int64_t vocab, const Sa
 
 void CpuBackend::sample(const SampleArgs& args) {
   const std::int64_t vocab = args.logits.columns;
-  KVGAUGE_CHECK(args.logits.dtype == DType::kF32 && vocab > 0, "logits are ", name(args.logits.dtype), " of ", vocab, " columns");
+  KVGAUGE_CHECK(args.logits.dtype == DType::kF32 && vocab > 0, "logits are ", name(args.logits.dtype), " of ", vocab,
+                " columns");
   KVGAUGE_CHECK(args.requests.size() == args.out.size(), args.requests.size(), " requests, ", args.out.size(), " out");
   for (const SampleRequest& request : args.requests)
     KVGAUGE_CHECK(request.row >= 0 && request.row < args.logits.rows, "row ", request.row, " of ", args.logits.rows);
   reserve_sampling(vocab);
-  parallel(static_cast<std::int64_t>(args.requests.size()), std::ssize(args.requests) * args.logits.columns < 16'384, [&](std::int64_t i, int thread) {
-    const SampleRequest& request = args.requests[static_cast<std::size_t>(i)];
-    const float* z = static_cast<const float*>(args.logits.data) + request.row * args.logits.stride;
-    args.out[static_cast<std::size_t>(i)] =
-        sample_row(z, vocab, request, sample_scratch_.data() + static_cast<std::size_t>(thread) * scratch_bytes(vocab));
-  });
+  parallel(static_cast<std::int64_t>(args.requests.size()), std::ssize(args.requests) * args.logits.columns < 16'384,
+           [&](std::int64_t i, int thread) {
+             const SampleRequest& request = args.requests[static_cast<std::size_t>(i)];
+             const float* z = static_cast<const float*>(args.logits.data) + request.row * args.logits.stride;
+             args.out[static_cast<std::size_t>(i)] = sample_row(
+                 z, vocab, request, sample_scratch_.data() + static_cast<std::size_t>(thread) * scratch_bytes(vocab));
+           });
 }
 
 }  // namespace kvgauge::cpu

@@ -16,20 +16,11 @@
 #include "support/paths.h"
 #include "support/random_model.h"
 
+// Counts every allocation of this program. Not built with sanitizers, which bring their own allocator and memory.
 namespace {
 std::atomic<std::int64_t> allocations{0};
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define KVGAUGE_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define KVGAUGE_SANITIZED 1
-#endif
-#endif
-
-// Counts every allocation of this program; the sanitizers bring their own allocator and their own memory.
-#ifndef KVGAUGE_SANITIZED
 void* operator new(std::size_t size) {
   ++allocations;
   if (void* const p = std::malloc(size ? size : 1)) return p;
@@ -37,7 +28,6 @@ void* operator new(std::size_t size) {
 }
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-#endif
 
 namespace kvgauge {
 namespace {
@@ -57,8 +47,6 @@ std::int64_t status_kib(const char* field) {
     if (line.rfind(field, 0) == 0) return std::atoll(line.c_str() + std::string(field).size() + 1);
   return -1;
 }
-
-#ifndef KVGAUGE_SANITIZED
 
 TEST(Memory, PeakIsWeightsTableAndPagesAndAtMost200MiBMore) {
   const testing::TempDir folder;
@@ -133,8 +121,6 @@ TEST(Memory, ADecodeStepAllocatesNothing) {
   EXPECT_LE(grown, 4 * 3) << "operator new calls in " << kSteps << " decode steps of 4 sequences";
   EXPECT_LE(::mallinfo2().uordblks, heap_before + 4 * 4096) << "malloc calls past operator new";
 }
-
-#endif
 
 }  // namespace
 }  // namespace kvgauge

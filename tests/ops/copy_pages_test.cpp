@@ -19,8 +19,13 @@ TEST(CopyPages, CopiesWholeBlocksOfAllLayersAndNothingElse) {
       for (std::size_t block = 0; block < 12; ++block) {
         const std::size_t at = (layer * 12 + block) * block_bytes;
         const auto target = std::find(b.begin(), b.end(), static_cast<std::int32_t>(block));
-        const std::size_t from = target == b.end() ? at : (layer * 12 + static_cast<std::size_t>(a[static_cast<std::size_t>(target - b.begin())])) * block_bytes;
-        EXPECT_EQ(std::memcmp(after.data() + at, before.data() + from, block_bytes), 0) << "layer " << layer << " block " << block;
+        const std::size_t from =
+            target == b.end()
+                ? at
+                : (layer * 12 + static_cast<std::size_t>(a[static_cast<std::size_t>(target - b.begin())])) *
+                      block_bytes;
+        EXPECT_EQ(std::memcmp(after.data() + at, before.data() + from, block_bytes), 0)
+            << "layer " << layer << " block " << block;
       }
     }
   }
@@ -32,8 +37,16 @@ TEST(CopyPages, LeavesForeignBytesBetweenRowsAlone) {
   std::vector<float> memory(2 * 2 * 4 * 10, 7.f);
   std::byte* k_base[] = {reinterpret_cast<std::byte*>(memory.data())};
   std::byte* v_base[] = {reinterpret_cast<std::byte*>(memory.data() + 40)};
-  const PagedKvView view{.k_base = k_base, .v_base = v_base, .dtype = DType::kF32, .layers = 1, .kv_heads = 1, .head_dim = 6,
-                         .page_tokens = 4, .block_stride = 80, .head_stride = 40, .token_stride = 10};
+  const PagedKvView view{.k_base = k_base,
+                         .v_base = v_base,
+                         .dtype = DType::kF32,
+                         .layers = 1,
+                         .kv_heads = 1,
+                         .head_dim = 6,
+                         .page_tokens = 4,
+                         .block_stride = 80,
+                         .head_stride = 40,
+                         .token_stride = 10};
   for (int slot = 0; slot < 4; ++slot)
     for (int j = 0; j < 6; ++j) memory[static_cast<std::size_t>(slot * 10 + j)] = static_cast<float>(slot * 6 + j);
   const std::int32_t source[] = {0}, target[] = {1};

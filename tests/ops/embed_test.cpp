@@ -14,7 +14,12 @@ TEST_P(Embed, CopiesRowsExactly) {
     const auto bytes = stored(table, dtype);
     const std::vector<std::int32_t> ids = {0, 49, 7, 7, 12};
     GuardedMatrix out(5, kHidden, DType::kF32);
-    backend->embed({.table = bytes.data(), .table_dtype = dtype, .vocab = kVocab, .hidden = kHidden, .ids = ids, .out = out.view()});
+    backend->embed({.table = bytes.data(),
+                    .table_dtype = dtype,
+                    .vocab = kVocab,
+                    .hidden = kHidden,
+                    .ids = ids,
+                    .out = out.view()});
     for (std::int64_t r = 0; r < 5; ++r)
       for (std::int64_t c = 0; c < kHidden; ++c)
         ASSERT_EQ(out.at(r, c), table[static_cast<std::size_t>(ids[static_cast<std::size_t>(r)] * kHidden + c)]);

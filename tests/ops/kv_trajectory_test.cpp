@@ -8,8 +8,8 @@ namespace {
 
 class KvTrajectory : public OnEveryIsa {};
 
-void extend(Backend& backend, const PagedKvView& pages, const TrajectorySpec& spec, const std::vector<std::int32_t>& blocks,
-            std::int64_t begin, std::int64_t end, TrajectoryState& state) {
+void extend(Backend& backend, const PagedKvView& pages, const TrajectorySpec& spec,
+            const std::vector<std::int32_t>& blocks, std::int64_t begin, std::int64_t end, TrajectoryState& state) {
   const TrajectoryItem item{.blocks = blocks.data(), .begin = begin, .end = end, .state = &state};
   backend.kv_trajectory({.pages = pages, .spec = spec, .items = {&item, 1}});
 }
@@ -23,7 +23,8 @@ std::vector<double> point(const PagedCache& cache, const PagedCache::Shape& shap
     for (const bool value : {false, true}) {
       if (value ? spec.part == GaugePart::kK : spec.part == GaugePart::kV) continue;
       for (int head = 0; head < shape.kv_heads; ++head)
-        for (int j = 0; j < shape.head_dim; ++j) layers.back().push_back(cache.get(value, layer, blocks, position, head, j));
+        for (int j = 0; j < shape.head_dim; ++j)
+          layers.back().push_back(cache.get(value, layer, blocks, position, head, j));
     }
   }
   return reference_trajectory_point(layers);
@@ -33,8 +34,9 @@ TEST_P(KvTrajectory, MatchesTheReference) {
   Random random(test_seed(101));
   const auto backend = backend_for(GetParam());
   const std::vector<std::int32_t> some_layers = {0, 2, 3};
-  for (const PagedCache::Shape& shape : {PagedCache::Shape{.layers = 5, .kv_heads = 3, .head_dim = 64},
-                                         PagedCache::Shape{.layers = 4, .kv_heads = 1, .head_dim = 22, .page_tokens = 7, .dtype = DType::kF32}}) {
+  for (const PagedCache::Shape& shape :
+       {PagedCache::Shape{.layers = 5, .kv_heads = 3, .head_dim = 64},
+        PagedCache::Shape{.layers = 4, .kv_heads = 1, .head_dim = 22, .page_tokens = 7, .dtype = DType::kF32}}) {
     for (const GaugePart part : {GaugePart::kV, GaugePart::kK, GaugePart::kKV}) {
       for (const bool subset : {false, true}) {
         PagedCache cache(shape, 40, random);
@@ -106,7 +108,8 @@ TEST(KvTrajectoryBits, DoNotDependOnSplitsBatchPagesThreadsOrInstructionSet) {
       std::int64_t at_a = 0, at_b = 0;
       while (at_a < 700 || at_b < 700) {
         const auto next = [&](std::int64_t at) {
-          return std::min<std::int64_t>(700, at + (random() % 4 == 0 ? 300 : 1) * std::uniform_int_distribution<>(0, 2)(random));
+          return std::min<std::int64_t>(
+              700, at + (random() % 4 == 0 ? 300 : 1) * std::uniform_int_distribution<>(0, 2)(random));
         };
         const std::int64_t end_a = next(at_a), end_b = next(at_b);
         const TrajectoryItem items[] = {{.blocks = moved.data(), .begin = at_a, .end = end_a, .state = &a},

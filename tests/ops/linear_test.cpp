@@ -9,13 +9,14 @@ class Linear : public OnEveryIsa {};
 
 PackedWeight pack(Backend& backend, const std::vector<float>& weight, std::int64_t rows, std::int64_t columns) {
   std::int64_t next = 0;
-  const PackedWeight packed = backend.pack_weight(rows, columns, [&](std::int64_t first, std::int64_t count, void* out) {
-    EXPECT_EQ(first, next);
-    next = first + count;
-    const std::vector<float> part(weight.begin() + first * columns, weight.begin() + next * columns);
-    const auto bytes = stored(part, backend.compute_dtype());
-    std::memcpy(out, bytes.data(), bytes.size());
-  });
+  const PackedWeight packed =
+      backend.pack_weight(rows, columns, [&](std::int64_t first, std::int64_t count, void* out) {
+        EXPECT_EQ(first, next);
+        next = first + count;
+        const std::vector<float> part(weight.begin() + first * columns, weight.begin() + next * columns);
+        const auto bytes = stored(part, backend.compute_dtype());
+        std::memcpy(out, bytes.data(), bytes.size());
+      });
   EXPECT_EQ(next, rows);
   return packed;
 }
@@ -24,16 +25,16 @@ struct Case {
   std::int64_t rows, columns, depth;
 };
 // none of the widths is a multiple of the 64 features of a panel except where the name of a real model stands
-const std::vector<Case> kCases = {{1, 1, 1},   {1, 7, 3},     {2, 33, 5},    {3, 64, 16},  {5, 65, 31},  {6, 100, 64},
+const std::vector<Case> kCases = {{1, 1, 1},    {1, 7, 3},     {2, 33, 5},    {3, 64, 16},   {5, 65, 31},  {6, 100, 64},
                                   {7, 31, 128}, {13, 130, 77}, {33, 96, 192}, {200, 70, 50}, {8, 960, 576}};
-
 
 void expect_matches(CpuIsa isa, DType dtype, bool batch_invariant, const Case& shape, Random& random) {
   const auto backend = backend_for(isa, dtype, batch_invariant, 2);
   const auto x = rounded(uniform_floats(random, static_cast<std::size_t>(shape.rows * shape.depth)), dtype);
   const auto w = rounded(uniform_floats(random, static_cast<std::size_t>(shape.columns * shape.depth)), dtype);
   const PackedWeight packed = pack(*backend, w, shape.columns, shape.depth);
-  GuardedMatrix in(shape.rows, shape.depth, dtype, dtype == DType::kBF16 ? 6 : 5), out(shape.rows, shape.columns, DType::kF32);
+  GuardedMatrix in(shape.rows, shape.depth, dtype, dtype == DType::kBF16 ? 6 : 5),
+      out(shape.rows, shape.columns, DType::kF32);
   in.set(x);
   backend->warm_up(shape.rows, 64);
   backend->linear({.x = in.view(), .weight = packed, .out = out.view()});
@@ -43,8 +44,8 @@ void expect_matches(CpuIsa isa, DType dtype, bool batch_invariant, const Case& s
     // one chain (or several shorter ones) of `depth` roundings, each at most eps of a partial sum <= magnitude;
     // a pair product may round its parts separately
     const double tolerance = 2 * (static_cast<double>(shape.depth) + 1) * kFloatEps * want.magnitude[i];
-    ASSERT_NEAR(got[i], want.out[i], tolerance) << name(isa) << ' ' << name(dtype) << " [" << shape.rows << ',' << shape.columns
-                                                << ',' << shape.depth << "] at " << i;
+    ASSERT_NEAR(got[i], want.out[i], tolerance) << name(isa) << ' ' << name(dtype) << " [" << shape.rows << ','
+                                                << shape.columns << ',' << shape.depth << "] at " << i;
   }
   EXPECT_TRUE(out.intact());
 }
@@ -87,8 +88,10 @@ TEST_P(Linear, ARowHasTheSameBitsInAnyBatch) {
 TEST(LinearOneDnn, ReadsOurPanelsAndMatchesTheReference) {
   if (supported_isas().back() < CpuIsa::kAvx512Bf16) GTEST_SKIP() << "needs AVX-512 BF16";
   Random random(test_seed(13));
-  const auto backend = make_cpu_backend({.threads = 2, .compute_dtype = DType::kBF16, .batch_invariant = false, .isa = {}, .onednn = true});
-  for (const auto& [columns, depth] : {std::pair<std::int64_t, std::int64_t>{960, 576}, {130, 96}, {64, 40}, {70, 50}, {100, 77}}) {
+  const auto backend = make_cpu_backend(
+      {.threads = 2, .compute_dtype = DType::kBF16, .batch_invariant = false, .isa = {}, .onednn = true});
+  for (const auto& [columns, depth] :
+       {std::pair<std::int64_t, std::int64_t>{960, 576}, {130, 96}, {64, 40}, {70, 50}, {100, 77}}) {
     const auto w = rounded(uniform_floats(random, static_cast<std::size_t>(columns * depth)), DType::kBF16);
     const PackedWeight packed = pack(*backend, w, columns, depth);
     backend->warm_up(300, 64);

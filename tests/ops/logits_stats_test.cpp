@@ -7,8 +7,8 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-std::vector<TokenLogitStats> stats_of(Backend& backend, const GuardedMatrix& logits, const std::vector<std::int32_t>& rows,
-                                      const std::vector<std::int32_t>& chosen) {
+std::vector<TokenLogitStats> stats_of(Backend& backend, const GuardedMatrix& logits,
+                                      const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& chosen) {
   std::vector<TokenLogitStats> out(rows.size());
   backend.logits_stats({.logits = logits.view(), .rows = rows, .chosen = chosen, .out = out});
   return out;
@@ -23,9 +23,10 @@ TEST_P(LogitsStats, MatchesTheReference) {
     for (const double spread : {0.1, 5.0, 60.0}) {
       GuardedMatrix logits(3, vocab, DType::kF32);
       logits.set(uniform_floats(random, static_cast<std::size_t>(3 * vocab), -spread, spread));
-      logits.set(1, vocab / 2, logits.at(1, 0));                          // a tie somewhere
+      logits.set(1, vocab / 2, logits.at(1, 0));  // a tie somewhere
       if (vocab > 4) logits.set(2, 3, -kInfinity);
-      const std::vector<std::int32_t> rows = {2, 0, 1, 1}, chosen = {0, static_cast<std::int32_t>(vocab - 1), 0, static_cast<std::int32_t>(vocab / 3)};
+      const std::vector<std::int32_t> rows = {2, 0, 1, 1}, chosen = {0, static_cast<std::int32_t>(vocab - 1), 0,
+                                                                     static_cast<std::int32_t>(vocab / 3)};
       const auto got = stats_of(*backend, logits, rows, chosen);
       for (std::size_t i = 0; i < rows.size(); ++i) {
         std::vector<float> row;
@@ -36,7 +37,8 @@ TEST_P(LogitsStats, MatchesTheReference) {
         EXPECT_NEAR(got[i].max_prob, want.max_prob, e * want.max_prob);
         EXPECT_NEAR(got[i].max_logprob, want.max_logprob, e);
         EXPECT_NEAR(got[i].second_prob, want.second_prob, 2 * e * want.second_prob);
-        EXPECT_NEAR(got[i].entropy, want.entropy, 2 * e * (1 + want.entropy + std::log(static_cast<double>(vocab)))) << vocab;
+        EXPECT_NEAR(got[i].entropy, want.entropy, 2 * e * (1 + want.entropy + std::log(static_cast<double>(vocab))))
+            << vocab;
         EXPECT_NEAR(got[i].chosen_logprob, want.chosen_logprob, e);
         EXPECT_NEAR(got[i].mean_logprob, want.mean_logprob, e);
       }
@@ -56,12 +58,13 @@ TEST_P(LogitsStats, EdgeCasesHaveTheValuesOfTheContract) {
   const auto got = stats_of(*backend, logits, {0, 1, 2, 3, 4, 5, 3}, {0, 0, 0, 0, 17, 3, 5});
   for (int i = 0; i < 3; ++i) {
     const auto& s = got[static_cast<std::size_t>(i)];
-    for (const double x : {s.max_prob, s.max_logprob, s.second_prob, s.entropy, s.chosen_logprob, s.mean_logprob}) EXPECT_TRUE(std::isnan(x)) << i;
+    for (const double x : {s.max_prob, s.max_logprob, s.second_prob, s.entropy, s.chosen_logprob, s.mean_logprob})
+      EXPECT_TRUE(std::isnan(x)) << i;
   }
-  EXPECT_EQ(got[3].max_prob, 1);       // one finite entry is certain
+  EXPECT_EQ(got[3].max_prob, 1);  // one finite entry is certain
   EXPECT_EQ(got[3].second_prob, 0);
   EXPECT_EQ(got[3].entropy, 0);
-  EXPECT_EQ(got[3].mean_logprob, 0);   // over the one finite entry
+  EXPECT_EQ(got[3].mean_logprob, 0);  // over the one finite entry
   EXPECT_EQ(got[4].max_prob, 1);
   EXPECT_EQ(got[4].entropy, 0);
   EXPECT_EQ(got[4].mean_logprob, -950);
@@ -74,7 +77,8 @@ TEST(LogitsStatsBits, AreTheSameOnEveryInstructionSetAndInAnyBatch) {
   Random random(test_seed(82));
   GuardedMatrix logits(5, 3001, DType::kF32);
   logits.set(uniform_floats(random, 5 * 3001, -20, 20));
-  const auto want = stats_of(*backend_for(CpuIsa::kBaseline, DType::kF32, true, 1), logits, {0, 1, 2, 3, 4}, {5, 6, 7, 8, 9});
+  const auto want =
+      stats_of(*backend_for(CpuIsa::kBaseline, DType::kF32, true, 1), logits, {0, 1, 2, 3, 4}, {5, 6, 7, 8, 9});
   for (const CpuIsa isa : supported_isas()) {
     const auto backend = backend_for(isa, DType::kF32, true, 3);
     const auto all = stats_of(*backend, logits, {0, 1, 2, 3, 4}, {5, 6, 7, 8, 9});

@@ -1,5 +1,6 @@
 #pragma once
-// What the operation tests share: seeded numbers, canaries, paged caches in shuffled page order, one back end per instruction set.
+// What the operation tests share: seeded numbers, canaries, paged caches in shuffled page order, one back end per
+// instruction set.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -78,7 +79,8 @@ class GuardedMatrix {
   }
   void set(const std::vector<float>& values) {
     for (std::int64_t r = 0; r < view_.rows; ++r)
-      for (std::int64_t c = 0; c < view_.columns; ++c) set(r, c, values[static_cast<std::size_t>(r * view_.columns + c)]);
+      for (std::int64_t c = 0; c < view_.columns; ++c)
+        set(r, c, values[static_cast<std::size_t>(r * view_.columns + c)]);
   }
   float at(std::int64_t row, std::int64_t column) const {
     return loaded(static_cast<const std::byte*>(view_.data), row * view_.stride + column, view_.dtype);
@@ -116,12 +118,19 @@ class PagedCache {
   };
   PagedCache(const Shape& shape, std::int64_t blocks, Random& random) : shape_(shape) {
     const std::int64_t tile = std::int64_t{shape.page_tokens} * shape.head_dim;
-    view_ = {.dtype = shape.dtype, .layers = shape.layers, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim,
-             .page_tokens = shape.page_tokens, .block_stride = 2 * shape.kv_heads * tile, .head_stride = tile,
+    view_ = {.dtype = shape.dtype,
+             .layers = shape.layers,
+             .kv_heads = shape.kv_heads,
+             .head_dim = shape.head_dim,
+             .page_tokens = shape.page_tokens,
+             .block_stride = 2 * shape.kv_heads * tile,
+             .head_stride = tile,
              .token_stride = shape.head_dim};
-    bytes_.assign(static_cast<std::size_t>(shape.layers * blocks * view_.block_stride) * size_of(shape.dtype), std::byte{0xff});
+    bytes_.assign(static_cast<std::size_t>(shape.layers * blocks * view_.block_stride) * size_of(shape.dtype),
+                  std::byte{0xff});
     for (int layer = 0; layer < shape.layers; ++layer) {
-      std::byte* base = bytes_.data() + static_cast<std::size_t>(layer * blocks * view_.block_stride) * size_of(shape.dtype);
+      std::byte* base =
+          bytes_.data() + static_cast<std::size_t>(layer * blocks * view_.block_stride) * size_of(shape.dtype);
       k_base_.push_back(base);
       v_base_.push_back(base + static_cast<std::size_t>(shape.kv_heads * tile) * size_of(shape.dtype));
     }
@@ -143,7 +152,8 @@ class PagedCache {
     }
     return blocks;
   }
-  void put(bool value, int layer, const std::vector<std::int32_t>& blocks, std::int64_t position, int head, const float* row) {
+  void put(bool value, int layer, const std::vector<std::int32_t>& blocks, std::int64_t position, int head,
+           const float* row) {
     std::byte* at = slot(value, layer, blocks, position, head);
     for (int j = 0; j < shape_.head_dim; ++j) {
       if (shape_.dtype == DType::kF32) {
@@ -154,7 +164,8 @@ class PagedCache {
       }
     }
   }
-  float get(bool value, int layer, const std::vector<std::int32_t>& blocks, std::int64_t position, int head, int j) const {
+  float get(bool value, int layer, const std::vector<std::int32_t>& blocks, std::int64_t position, int head,
+            int j) const {
     return loaded(slot(value, layer, blocks, position, head), j, shape_.dtype);
   }
   /// Random K and V at positions [0, tokens) of every layer and head.
@@ -163,12 +174,14 @@ class PagedCache {
       for (std::int64_t t = 0; t < tokens; ++t)
         for (int head = 0; head < shape_.kv_heads; ++head)
           for (const bool value : {false, true})
-            put(value, layer, blocks, t, head, uniform_floats(random, static_cast<std::size_t>(shape_.head_dim), -scale, scale).data());
+            put(value, layer, blocks, t, head,
+                uniform_floats(random, static_cast<std::size_t>(shape_.head_dim), -scale, scale).data());
   }
   const std::vector<std::byte>& bytes() const { return bytes_; }
 
  private:
-  std::byte* slot(bool value, int layer, const std::vector<std::int32_t>& blocks, std::int64_t position, int head) const {
+  std::byte* slot(bool value, int layer, const std::vector<std::int32_t>& blocks, std::int64_t position,
+                  int head) const {
     const std::int64_t block = blocks[static_cast<std::size_t>(position / shape_.page_tokens)];
     const int at = static_cast<int>(position % shape_.page_tokens);
     return value ? view_.v(layer, block, head, at) : view_.k(layer, block, head, at);
@@ -181,7 +194,8 @@ class PagedCache {
   PagedKvView view_;
 };
 
-inline std::unique_ptr<Backend> backend_for(CpuIsa isa, DType dtype = DType::kF32, bool batch_invariant = true, int threads = 1) {
+inline std::unique_ptr<Backend> backend_for(CpuIsa isa, DType dtype = DType::kF32, bool batch_invariant = true,
+                                            int threads = 1) {
   return make_cpu_backend({.threads = threads, .compute_dtype = dtype, .batch_invariant = batch_invariant, .isa = isa});
 }
 
@@ -190,8 +204,8 @@ class OnEveryIsa : public ::testing::TestWithParam<CpuIsa> {
  protected:
   bool has_bf16_products() const { return GetParam() >= CpuIsa::kAvx2; }
 };
-#define KVGAUGE_ON_EVERY_ISA(Suite)                                                            \
-  INSTANTIATE_TEST_SUITE_P(Isa, Suite, ::testing::ValuesIn(::kvgauge::supported_isas()),       \
+#define KVGAUGE_ON_EVERY_ISA(Suite)                                                      \
+  INSTANTIATE_TEST_SUITE_P(Isa, Suite, ::testing::ValuesIn(::kvgauge::supported_isas()), \
                            [](const auto& instance) { return std::string(name(instance.param)); })
 
 }  // namespace kvgauge::testing

@@ -19,7 +19,11 @@ struct Case {
 struct Problem {
   Problem(const Case& c, Random& random)
       : shape(c),
-        cache({.layers = 2, .kv_heads = c.kv_heads, .head_dim = c.head_dim, .page_tokens = c.page_tokens, .dtype = c.pages},
+        cache({.layers = 2,
+               .kv_heads = c.kv_heads,
+               .head_dim = c.head_dim,
+               .page_tokens = c.page_tokens,
+               .dtype = c.pages},
               blocks_needed(c), random),
         q(rows_of(c), std::int64_t{c.heads} * c.head_dim, DType::kF32),
         out(rows_of(c), std::int64_t{c.heads} * c.head_dim, c.out) {
@@ -44,8 +48,13 @@ struct Problem {
     return blocks;
   }
   PagedAttentionArgs args() {
-    return {.q = q.view(), .heads = shape.heads, .scale = static_cast<float>(1 / std::sqrt(shape.head_dim)), .sequences = slices,
-            .layer = 1, .pages = cache.view(), .out = out.view()};
+    return {.q = q.view(),
+            .heads = shape.heads,
+            .scale = static_cast<float>(1 / std::sqrt(shape.head_dim)),
+            .sequences = slices,
+            .layer = 1,
+            .pages = cache.view(),
+            .out = out.view()};
   }
 
   Case shape;
@@ -74,19 +83,24 @@ void expect_matches(Problem& problem, CpuIsa isa) {
       }
       // all rows of short slices, first, last and a few between of long ones
       const std::int64_t stride = slice.rows > 12 ? slice.rows / 7 : 1;
-      for (std::int64_t r = 0; r < slice.rows; r = r + stride < slice.rows || r == slice.rows - 1 ? r + stride : slice.rows - 1) {
+      for (std::int64_t r = 0; r < slice.rows;
+           r = r + stride < slice.rows || r == slice.rows - 1 ? r + stride : slice.rows - 1) {
         const auto seen = static_cast<std::ptrdiff_t>(slice.first_position + r + 1);
         std::vector<double> q;
-        for (int j = 0; j < c.head_dim; ++j) q.push_back(problem.q.at(slice.first_row + r, std::int64_t{head} * c.head_dim + j));
-        const auto want = reference_attention(q, {keys.begin(), keys.begin() + seen}, {values.begin(), values.begin() + seen}, scale);
-        // |q| <= 3, |k| <= 1: a score is off by at most (d + 2) eps * 3 d scale; that, the exponential (2 ulp) and the chains over
-        // the tokens (seen eps) are relative errors of weights; |v| <= 1
-        const double score_error = (c.head_dim + 2) * kFloatEps * 3 * c.head_dim * scale;
-        const double tolerance = 2 * (score_error + (8 + static_cast<double>(seen)) * kFloatEps) + (c.out == DType::kBF16 ? kBf16Eps : 0);
         for (int j = 0; j < c.head_dim; ++j)
-          ASSERT_NEAR(problem.out.at(slice.first_row + r, std::int64_t{head} * c.head_dim + j), want[static_cast<std::size_t>(j)], tolerance)
-              << name(isa) << " heads " << c.heads << '/' << c.kv_heads << " dim " << c.head_dim << " seq " << s << " row " << r
-              << " head " << head << " j " << j;
+          q.push_back(problem.q.at(slice.first_row + r, std::int64_t{head} * c.head_dim + j));
+        const auto want =
+            reference_attention(q, {keys.begin(), keys.begin() + seen}, {values.begin(), values.begin() + seen}, scale);
+        // |q| <= 3, |k| <= 1: a score is off by at most (d + 2) eps * 3 d scale; that, the exponential (2 ulp) and the
+        // chains over the tokens (seen eps) are relative errors of weights; |v| <= 1
+        const double score_error = (c.head_dim + 2) * kFloatEps * 3 * c.head_dim * scale;
+        const double tolerance =
+            2 * (score_error + (8 + static_cast<double>(seen)) * kFloatEps) + (c.out == DType::kBF16 ? kBf16Eps : 0);
+        for (int j = 0; j < c.head_dim; ++j)
+          ASSERT_NEAR(problem.out.at(slice.first_row + r, std::int64_t{head} * c.head_dim + j),
+                      want[static_cast<std::size_t>(j)], tolerance)
+              << name(isa) << " heads " << c.heads << '/' << c.kv_heads << " dim " << c.head_dim << " seq " << s
+              << " row " << r << " head " << head << " j " << j;
       }
     }
   }
@@ -132,8 +146,10 @@ TEST_P(PagedAttention, BitsOfARowDoNotDependOnChunksBatchOrThreads) {
         std::vector<SequenceSlice> slices;
         for (int i = std::uniform_int_distribution<>(1, 5)(random); i > 0 && first < 600; --i) {
           const std::int64_t most = random() % 3 == 0 ? 200 : random() % 2 == 0 ? 20 : 1;
-          const std::int64_t rows = std::min<std::int64_t>(600 - first, std::uniform_int_distribution<std::int64_t>(1, most)(random));
-          slices.push_back({.first_row = first, .rows = rows, .first_position = first, .blocks = whole.tables[0].data()});
+          const std::int64_t rows =
+              std::min<std::int64_t>(600 - first, std::uniform_int_distribution<std::int64_t>(1, most)(random));
+          slices.push_back(
+              {.first_row = first, .rows = rows, .first_position = first, .blocks = whole.tables[0].data()});
           first += rows;
         }
         PagedAttentionArgs args = whole.args();

@@ -17,10 +17,14 @@ TEST_P(RmsNorm, MatchesTheReference) {
           const auto count = static_cast<std::size_t>(rows * columns);
           const auto r = uniform_floats(random, count, -5, 5), x = uniform_floats(random, count);
           const auto w = uniform_floats(random, static_cast<std::size_t>(columns), 0, 2);
-          GuardedMatrix residual(rows, columns, DType::kF32), added(rows, columns, DType::kF32, 9), out(rows, columns, dtype, 3);
+          GuardedMatrix residual(rows, columns, DType::kF32), added(rows, columns, DType::kF32, 9),
+              out(rows, columns, dtype, 3);
           residual.set(r);
           added.set(x);
-          backend->rms_norm({.residual = residual.view(), .x = adds ? added.view() : MatrixView{}, .weight = w.data(), .eps = 1e-5f,
+          backend->rms_norm({.residual = residual.view(),
+                             .x = adds ? added.view() : MatrixView{},
+                             .weight = w.data(),
+                             .eps = 1e-5f,
                              .out = out.view()});
           for (std::int64_t row = 0; row < rows; ++row) {
             std::vector<double> sum;
@@ -32,9 +36,12 @@ TEST_P(RmsNorm, MatchesTheReference) {
             }
             const auto want = reference_rms_norm(sum, {w.begin(), w.end()}, 1e-5f);
             for (std::int64_t c = 0; c < columns; ++c) {
-              // the sum: columns/16 chained steps, a tree of 4 and 15 at most behind it; halved by the root; 5 more roundings
-              const double relative = (0.5 * (static_cast<double>(columns) / 16 + 20) + 5) * kFloatEps + (dtype == DType::kBF16 ? kBf16Eps : 0);
-              ASSERT_NEAR(out.at(row, c), want[static_cast<std::size_t>(c)], relative * std::abs(want[static_cast<std::size_t>(c)]))
+              // the sum: columns/16 chained steps, a tree of 4 and 15 at most behind it; halved by the root; 5 more
+              // roundings
+              const double relative = (0.5 * (static_cast<double>(columns) / 16 + 20) + 5) * kFloatEps +
+                                      (dtype == DType::kBF16 ? kBf16Eps : 0);
+              ASSERT_NEAR(out.at(row, c), want[static_cast<std::size_t>(c)],
+                          relative * std::abs(want[static_cast<std::size_t>(c)]))
                   << columns << " columns, row " << row << ", column " << c;
             }
           }
@@ -59,7 +66,8 @@ TEST_P(RmsNorm, ARowHasTheSameBitsAloneAndTheSumCanBeAskedForAlone) {
   for (int c = 0; c < 600; ++c) ASSERT_EQ(one.at(0, c), out.at(7, c));
   const auto before = all.values();
   backend->rms_norm({.residual = all.view(), .x = out.view(), .out = {}});
-  for (std::int64_t i = 0; i < 50 * 600; ++i) ASSERT_EQ(all.at(i / 600, i % 600), before[static_cast<std::size_t>(i)] + out.at(i / 600, i % 600));
+  for (std::int64_t i = 0; i < 50 * 600; ++i)
+    ASSERT_EQ(all.at(i / 600, i % 600), before[static_cast<std::size_t>(i)] + out.at(i / 600, i % 600));
 }
 
 KVGAUGE_ON_EVERY_ISA(RmsNorm);

@@ -30,11 +30,14 @@ TEST_P(RopeAppend, MatchesTheReferenceAndWritesOnlyItsSlots) {
       rows += count;
       tokens += first + count;
     }
-    PagedCache cache({.layers = 2, .kv_heads = c.kv_heads, .head_dim = c.head_dim, .dtype = c.pages}, tokens / 32 + 4, random);
-    GuardedMatrix qkv(rows, std::int64_t{all_heads} * c.head_dim, DType::kF32), q_out(rows, std::int64_t{c.heads} * c.head_dim, DType::kF32);
+    PagedCache cache({.layers = 2, .kv_heads = c.kv_heads, .head_dim = c.head_dim, .dtype = c.pages}, tokens / 32 + 4,
+                     random);
+    GuardedMatrix qkv(rows, std::int64_t{all_heads} * c.head_dim, DType::kF32),
+        q_out(rows, std::int64_t{c.heads} * c.head_dim, DType::kF32);
     qkv.set(uniform_floats(random, static_cast<std::size_t>(rows * all_heads * c.head_dim), -2, 2));
     const auto bias = uniform_floats(random, static_cast<std::size_t>(all_heads * c.head_dim));
-    const auto q_norm = uniform_floats(random, static_cast<std::size_t>(c.head_dim), 0.5, 2), k_norm = uniform_floats(random, static_cast<std::size_t>(c.head_dim), 0.5, 2);
+    const auto q_norm = uniform_floats(random, static_cast<std::size_t>(c.head_dim), 0.5, 2),
+               k_norm = uniform_floats(random, static_cast<std::size_t>(c.head_dim), 0.5, 2);
     std::vector<double> frequencies;
     for (int i = 0; i < c.head_dim / 2; ++i) frequencies.push_back(std::pow(10'000.0, -2.0 * i / c.head_dim));
     std::vector<std::vector<std::int32_t>> tables;
@@ -47,10 +50,19 @@ TEST_P(RopeAppend, MatchesTheReferenceAndWritesOnlyItsSlots) {
       row += count;
     }
     const auto empty = cache.bytes();
-    backend->rope_append({.qkv = qkv.view(), .heads = c.heads, .kv_heads = c.kv_heads, .head_dim = c.head_dim,
-                          .bias = c.bias ? bias.data() : nullptr, .q_norm = c.norms ? q_norm.data() : nullptr,
-                          .k_norm = c.norms ? k_norm.data() : nullptr, .norm_eps = 1e-6f, .inverse_frequencies = frequencies.data(),
-                          .sequences = slices, .layer = 1, .pages = cache.view(), .q_out = q_out.view()});
+    backend->rope_append({.qkv = qkv.view(),
+                          .heads = c.heads,
+                          .kv_heads = c.kv_heads,
+                          .head_dim = c.head_dim,
+                          .bias = c.bias ? bias.data() : nullptr,
+                          .q_norm = c.norms ? q_norm.data() : nullptr,
+                          .k_norm = c.norms ? k_norm.data() : nullptr,
+                          .norm_eps = 1e-6f,
+                          .inverse_frequencies = frequencies.data(),
+                          .sequences = slices,
+                          .layer = 1,
+                          .pages = cache.view(),
+                          .q_out = q_out.view()});
     // roundings: bias, square sum (in double), two products of the norm, cos and sin to f32, two products and a sum
     const double relative = 8 * kFloatEps, page_eps = c.pages == DType::kBF16 ? kBf16Eps : 0;
     for (std::size_t s = 0; s < slices.size(); ++s) {
@@ -65,14 +77,17 @@ TEST_P(RopeAppend, MatchesTheReferenceAndWritesOnlyItsSlots) {
           }
           const bool is_q = head < c.heads, is_v = head >= c.heads + c.kv_heads;
           const std::vector<double> norm(is_q ? q_norm.begin() : k_norm.begin(), is_q ? q_norm.end() : k_norm.end());
-          const auto want = reference_rope(x, c.norms && !is_v ? &norm : nullptr, double{1e-6f}, !is_v, position, frequencies);
+          const auto want =
+              reference_rope(x, c.norms && !is_v ? &norm : nullptr, double{1e-6f}, !is_v, position, frequencies);
           for (const double v : want) largest = std::max(largest, std::abs(v));
           for (int j = 0; j < c.head_dim; ++j) {
             const double expected = want[static_cast<std::size_t>(j)];
-            const float got = is_q ? q_out.at(r, std::int64_t{head} * c.head_dim + j)
-                                   : cache.get(is_v, 1, tables[s], position, is_v ? head - c.heads - c.kv_heads : head - c.heads, j);
+            const float got =
+                is_q ? q_out.at(r, std::int64_t{head} * c.head_dim + j)
+                     : cache.get(is_v, 1, tables[s], position, is_v ? head - c.heads - c.kv_heads : head - c.heads, j);
             const double partner = std::abs(want[static_cast<std::size_t>((j + c.head_dim / 2) % c.head_dim)]);
-            ASSERT_NEAR(got, expected, relative * (std::abs(expected) + partner) + (is_q ? 0 : page_eps) * std::abs(expected) * 1.01)
+            ASSERT_NEAR(got, expected,
+                        relative * (std::abs(expected) + partner) + (is_q ? 0 : page_eps) * std::abs(expected) * 1.01)
                 << "head " << head << " position " << position << " j " << j;
           }
         }
@@ -97,18 +112,28 @@ TEST_P(RopeAppend, ATokenHasTheSameBitsInAnyChunk) {
   qkv.set(uniform_floats(random, 100 * 6 * 64));
   std::vector<double> frequencies;
   for (int i = 0; i < 32; ++i) frequencies.push_back(std::pow(1e6, -i / 32.0));
-  const auto append = [&](const std::vector<std::int32_t>& blocks, std::int64_t first, std::int64_t rows, const MatrixView& out) {
+  const auto append = [&](const std::vector<std::int32_t>& blocks, std::int64_t first, std::int64_t rows,
+                          const MatrixView& out) {
     const SequenceSlice slice{.first_row = first, .rows = rows, .first_position = first, .blocks = blocks.data()};
-    backend->rope_append({.qkv = qkv.view(), .heads = 2, .kv_heads = 2, .head_dim = 64, .inverse_frequencies = frequencies.data(),
-                          .sequences = {&slice, 1}, .layer = 0, .pages = cache.view(), .q_out = out});
+    backend->rope_append({.qkv = qkv.view(),
+                          .heads = 2,
+                          .kv_heads = 2,
+                          .head_dim = 64,
+                          .inverse_frequencies = frequencies.data(),
+                          .sequences = {&slice, 1},
+                          .layer = 0,
+                          .pages = cache.view(),
+                          .q_out = out});
   };
   append(one, 0, 100, q.view());
-  for (std::int64_t first = 0; first < 100; first += 7) append(other, first, std::min<std::int64_t>(7, 100 - first), q_chunks.view());
+  for (std::int64_t first = 0; first < 100; first += 7)
+    append(other, first, std::min<std::int64_t>(7, 100 - first), q_chunks.view());
   EXPECT_EQ(q.values(), q_chunks.values());
   for (std::int64_t t = 0; t < 100; ++t)
     for (int head = 0; head < 2; ++head)
       for (const bool value : {false, true})
-        for (int j = 0; j < 64; ++j) ASSERT_EQ(cache.get(value, 0, one, t, head, j), cache.get(value, 0, other, t, head, j));
+        for (int j = 0; j < 64; ++j)
+          ASSERT_EQ(cache.get(value, 0, one, t, head, j), cache.get(value, 0, other, t, head, j));
 }
 
 KVGAUGE_ON_EVERY_ISA(RopeAppend);

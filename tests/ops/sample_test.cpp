@@ -10,7 +10,8 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 class Sample : public OnEveryIsa {};
 
-std::vector<std::int32_t> draw(Backend& backend, const GuardedMatrix& logits, const std::vector<SampleRequest>& requests) {
+std::vector<std::int32_t> draw(Backend& backend, const GuardedMatrix& logits,
+                               const std::vector<SampleRequest>& requests) {
   std::vector<std::int32_t> out(requests.size(), -7);
   backend.sample({.logits = logits.view(), .requests = requests, .out = out});
   return out;
@@ -28,7 +29,8 @@ TEST_P(Sample, GreedyTakesTheLargestAndTheLowestIdOnTies) {
     GuardedMatrix logits(30, vocab, DType::kF32);
     std::vector<SampleRequest> requests;
     for (std::int32_t r = 0; r < 30; ++r) {
-      for (std::int64_t c = 0; c < vocab; ++c) logits.set(r, c, static_cast<float>(std::uniform_int_distribution<>(-6, 6)(random)));
+      for (std::int64_t c = 0; c < vocab; ++c)
+        logits.set(r, c, static_cast<float>(std::uniform_int_distribution<>(-6, 6)(random)));
       requests.push_back({.row = r, .top_p = 0.1f, .min_p = 0.9f, .top_k = 1});
     }
     const auto got = draw(*backend, logits, requests);
@@ -48,8 +50,11 @@ TEST_P(Sample, UnusableRowsGiveMinusOne) {
   for (int c = 0; c < 40; ++c) logits.set(2, c, -kInfinity);
   for (int c = 0; c < 39; ++c) logits.set(3, c, -kInfinity);
   for (const float temperature : {0.f, 1.f})
-    EXPECT_EQ(draw(*backend, logits, {{.row = 0, .temperature = temperature}, {.row = 1, .temperature = temperature},
-                                      {.row = 2, .temperature = temperature}, {.row = 3, .temperature = temperature}}),
+    EXPECT_EQ(draw(*backend, logits,
+                   {{.row = 0, .temperature = temperature},
+                    {.row = 1, .temperature = temperature},
+                    {.row = 2, .temperature = temperature},
+                    {.row = 3, .temperature = temperature}}),
               (std::vector<std::int32_t>{-1, -1, -1, 39}));
 }
 
@@ -71,7 +76,14 @@ TEST_P(Sample, DrawsAreTheInverseTransformOfTheFilteredDistribution) {
               const auto reference = reference_sample(row, temperature, top_k, top_p, min_p);
               std::vector<SampleRequest> requests;
               for (std::uint64_t i = 0; i < 20; ++i)
-                requests.push_back({.row = 0, .temperature = temperature, .top_p = top_p, .min_p = min_p, .top_k = top_k, .seed = 5, .stream = 3, .draw = i});
+                requests.push_back({.row = 0,
+                                    .temperature = temperature,
+                                    .top_p = top_p,
+                                    .min_p = min_p,
+                                    .top_k = top_k,
+                                    .seed = 5,
+                                    .stream = 3,
+                                    .draw = i});
               const auto got = draw(*backend, logits, requests);
               for (std::size_t i = 0; i < got.size(); ++i) {
                 ++total;
@@ -81,13 +93,15 @@ TEST_P(Sample, DrawsAreTheInverseTransformOfTheFilteredDistribution) {
                 const double u = kvgauge::uniform(5, 3, i);
                 double low = 0;
                 std::size_t rank = 0;
-                while (rank + 1 < reference.tokens.size() && low + reference.probabilities[rank] <= u) low += reference.probabilities[rank++];
+                while (rank + 1 < reference.tokens.size() && low + reference.probabilities[rank] <= u)
+                  low += reference.probabilities[rank++];
                 const double high = low + reference.probabilities[rank];
                 if (u - low < near && rank > 0) continue;
                 if (high - u < near && rank + 1 < reference.tokens.size()) continue;
                 ++compared;
-                ASSERT_EQ(got[i], reference.tokens[rank]) << "vocab " << vocab << " spread " << spread << " T " << temperature << " k "
-                                                          << top_k << " p " << top_p << " min " << min_p << " u " << u;
+                ASSERT_EQ(got[i], reference.tokens[rank])
+                    << "vocab " << vocab << " spread " << spread << " T " << temperature << " k " << top_k << " p "
+                    << top_p << " min " << min_p << " u " << u;
               }
             }
           }
@@ -104,7 +118,13 @@ TEST_P(Sample, ARowDoesNotDependOnItsBatchOrTheThreads) {
   logits.set(uniform_floats(random, 9 * 700, -5, 5));
   std::vector<SampleRequest> requests;
   for (std::int32_t i = 0; i < 40; ++i)
-    requests.push_back({.row = i % 9, .temperature = 0.8f, .top_p = 0.9f, .top_k = i % 3 == 0 ? 50 : 0, .seed = 1, .stream = static_cast<std::uint64_t>(i), .draw = 4});
+    requests.push_back({.row = i % 9,
+                        .temperature = 0.8f,
+                        .top_p = 0.9f,
+                        .top_k = i % 3 == 0 ? 50 : 0,
+                        .seed = 1,
+                        .stream = static_cast<std::uint64_t>(i),
+                        .draw = 4});
   const auto together = draw(*backend_for(GetParam(), DType::kF32, true, 3), logits, requests);
   const auto alone = backend_for(GetParam(), DType::kF32, true, 1);
   for (std::size_t i = 0; i < requests.size(); ++i) EXPECT_EQ(draw(*alone, logits, {requests[i]})[0], together[i]);
@@ -117,7 +137,8 @@ TEST(SampleBits, DrawsAreTheSameOnEveryInstructionSet) {
   GuardedMatrix logits(1, 2000, DType::kF32);
   logits.set(uniform_floats(random, 2000, -4, 4));
   std::vector<SampleRequest> requests;
-  for (std::uint64_t i = 0; i < 500; ++i) requests.push_back({.temperature = 1.1f, .top_p = 0.97f, .seed = 2, .draw = i});
+  for (std::uint64_t i = 0; i < 500; ++i)
+    requests.push_back({.temperature = 1.1f, .top_p = 0.97f, .seed = 2, .draw = i});
   const auto want = draw(*backend_for(CpuIsa::kBaseline), logits, requests);
   for (const CpuIsa isa : supported_isas()) EXPECT_EQ(draw(*backend_for(isa), logits, requests), want) << name(isa);
 }

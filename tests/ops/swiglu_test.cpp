@@ -16,7 +16,8 @@ TEST_P(Swiglu, MatchesTheReferenceFromEndToEnd) {
       GuardedMatrix in(kRows, 2 * columns, DType::kF32), out(kRows, columns, dtype);
       auto values = uniform_floats(random, static_cast<std::size_t>(kRows * 2 * columns), -12, 12);
       const float extremes[] = {0.f, -0.f, 200.f, -200.f, 88.f, -88.f, -87.4f, 1e-30f, -1e-30f, 3e38f, -3e38f};
-      for (std::size_t i = 0; i < std::size(extremes) && i < static_cast<std::size_t>(columns); ++i) values[i] = extremes[i];
+      for (std::size_t i = 0; i < std::size(extremes) && i < static_cast<std::size_t>(columns); ++i)
+        values[i] = extremes[i];
       in.set(values);
       backend->swiglu({.gate_up = in.view(), .out = out.view()});
       for (std::int64_t r = 0; r < kRows; ++r) {
@@ -24,7 +25,8 @@ TEST_P(Swiglu, MatchesTheReferenceFromEndToEnd) {
           const float gate = in.at(r, c), up = in.at(r, columns + c);
           const double want = reference_swiglu(gate, up);
           // exp 2 ulp, then four roundings; below exp(-87.3) the exponential is 0
-          const double tolerance = (10 * kFloatEps + (dtype == DType::kBF16 ? kBf16Eps : 0)) * std::abs(want) + 2e-38 * std::abs(double{gate} * up);
+          const double tolerance = (10 * kFloatEps + (dtype == DType::kBF16 ? kBf16Eps : 0)) * std::abs(want) +
+                                   2e-38 * std::abs(double{gate} * up);
           const double most = std::numeric_limits<float>::max();
           if (std::abs(want) > most) continue;
           ASSERT_NEAR(out.at(r, c), want, tolerance + 1e-37) << gate << " * " << up;

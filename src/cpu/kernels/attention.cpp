@@ -1,8 +1,8 @@
 // One split of attention: scores, softmax numerators and weighted values of a block of query vectors.
-//   score[q, t] = scale * sum_j q[j] k[t, j]        one chain over j, lanes over t: keys are transposed into a tile first
-//   weighted[q, j] = sum_t exp(score - maximum) v[t, j]   one chain over t, lanes over j
-// Each chain is the same however queries are dealt to register tiles, so a row has the same bits in prefill and in decode.
-// A tile of kTileTokens keys or values is converted to f32 once for all queries of the block.
+//   score[q, t] = scale * sum_j q[j] k[t, j]        one chain over j, lanes over t: keys are transposed into a tile
+//   first weighted[q, j] = sum_t exp(score - maximum) v[t, j]   one chain over t, lanes over j
+// Each chain is the same however queries are dealt to register tiles, so a row has the same bits in prefill and in
+// decode. A tile of kTileTokens keys or values is converted to f32 once for all queries of the block.
 #include "cpu/kernels/table.h"
 
 namespace kvgauge::cpu::KVGAUGE_ISA {
@@ -46,14 +46,16 @@ KVGAUGE_INLINE void transpose(Floats (&rows)[kLanes]) {
   }
 }
 
-/// Rows that will be read soon. A page holds a few KiB of one head, too little for the hardware's prefetcher to get going.
+/// Rows that will be read soon. A page holds a few KiB of one head, too little for the hardware's prefetcher to get
+/// going.
 struct ComingRows {
   const void* const* rows = nullptr;
   int tokens = 0, row_bytes = 0;
 
   KVGAUGE_INLINE void touch(const ComingRows& coming, int first, int last) {
     for (int t = first; t < last && t < coming.tokens; ++t)
-      for (int at = 0; at < coming.row_bytes; at += 64) __builtin_prefetch(static_cast<const char*>(coming.rows[t]) + at);
+      for (int at = 0; at < coming.row_bytes; at += 64)
+        __builtin_prefetch(static_cast<const char*>(coming.rows[t]) + at);
   }
 };
 
@@ -93,7 +95,8 @@ void widen_tile(const void* const* rows, int tokens, int head_dim, int padded, f
 }
 
 template <int kRows, int kVectors>
-KVGAUGE_INLINE void score_tile(const float* q, int padded, int head_dim, const float* keys, float scale, float* scores) {
+KVGAUGE_INLINE void score_tile(const float* q, int padded, int head_dim, const float* keys, float scale,
+                               float* scores) {
   Floats sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) sum[r][v] = zeros();
@@ -198,14 +201,16 @@ void attend(const SplitTask& task) {
   for (int t = 0; t < task.tokens; t += kTileTokens) {
     const int tokens = tile_tokens(t);
     const bool is_last = t + kTileTokens >= task.tokens;
-    const ComingRows coming = {is_last ? task.v_rows : task.k_rows + t + kTileTokens, tile_tokens(is_last ? 0 : t + kTileTokens), row_bytes};
+    const ComingRows coming = {is_last ? task.v_rows : task.k_rows + t + kTileTokens,
+                               tile_tokens(is_last ? 0 : t + kTileTokens), row_bytes};
     transpose_tile<T>(task.k_rows + t, tokens, task.head_dim, tile, coming);
     int begin = 0;
     while (begin < task.queries && task.limits[begin] <= t) ++begin;
-    for_query_tiles(begin, task.queries, [&]<int kRows>(int first) __attribute__((always_inline)) {
-      score_rows<kRows>(task.q + first * padded, padded, task.head_dim, tile, tokens, task.scale,
-                        scores + first * kSplitTokens + t);
-    });
+    for_query_tiles(
+        begin, task.queries, [&]<int kRows>(int first) __attribute__((always_inline)) {
+          score_rows<kRows>(task.q + first * padded, padded, task.head_dim, tile, tokens, task.scale,
+                            scores + first * kSplitTokens + t);
+        });
   }
   for (int query = 0; query < task.queries; ++query) {
     float* weighted = task.weighted + query * padded;
@@ -219,17 +224,18 @@ void attend(const SplitTask& task) {
                   {task.v_rows + t + kTileTokens, tile_tokens(t + kTileTokens), row_bytes});
     int begin = 0;
     while (begin < task.queries && task.limits[begin] <= t) ++begin;
-    for_query_tiles(begin, task.queries, [&]<int kRows>(int first) __attribute__((always_inline)) {
-      // limits ascend: all queries of the tile see [0, common), the later ones a little more, each on its own
-      const int common = task.limits[first] - t < tokens ? task.limits[first] - t : tokens;
-      const float* p = scores + first * kSplitTokens + t;
-      value_rows<kRows>(p, tile, 0, common, padded, task.weighted + first * padded);
-      for (int r = 1; r < kRows; ++r) {
-        const int limit = task.limits[first + r] - t < tokens ? task.limits[first + r] - t : tokens;
-        if (limit > common)
-          value_rows<1>(p + r * kSplitTokens, tile, common, limit, padded, task.weighted + (first + r) * padded);
-      }
-    });
+    for_query_tiles(
+        begin, task.queries, [&]<int kRows>(int first) __attribute__((always_inline)) {
+          // limits ascend: all queries of the tile see [0, common), the later ones a little more, each on its own
+          const int common = task.limits[first] - t < tokens ? task.limits[first] - t : tokens;
+          const float* p = scores + first * kSplitTokens + t;
+          value_rows<kRows>(p, tile, 0, common, padded, task.weighted + first * padded);
+          for (int r = 1; r < kRows; ++r) {
+            const int limit = task.limits[first + r] - t < tokens ? task.limits[first + r] - t : tokens;
+            if (limit > common)
+              value_rows<1>(p + r * kSplitTokens, tile, common, limit, padded, task.weighted + (first + r) * padded);
+          }
+        });
   }
 }
 

@@ -1,7 +1,8 @@
 // Products of activation rows with one panel of 64 output features.
 //   out[r, c] = x[r, 0] w[0, c] + x[r, 1] w[1, c] + ...   one chain of fused steps over k for each output
-// A register tile holds kTileRows x kTileVectors chains; how rows are dealt to tiles never changes a chain, so the bits of a
-// row do not depend on the number of rows. The panel of a small product is read from memory once and again from L2.
+// A register tile holds kTileRows x kTileVectors chains; how rows are dealt to tiles never changes a chain, so the bits
+// of a row do not depend on the number of rows. The panel of a small product is read from memory once and again from
+// L2.
 #include "cpu/kernels/table.h"
 
 namespace kvgauge::cpu::KVGAUGE_ISA {
@@ -20,7 +21,6 @@ struct Tile {
 
 struct F32Weights {
   using X = float;
-  static constexpr int kStep = 1;
   template <int kRows, int kVectors>
   KVGAUGE_INLINE void accumulate(Tile<kRows, kVectors>& tile, const float* x, std::int64_t x_stride, const float* panel,
                                  std::int64_t depth) {
@@ -39,7 +39,8 @@ struct F32Weights {
 struct Bf16Weights {
   using X = std::uint16_t;
   template <int kRows, int kVectors>
-  KVGAUGE_INLINE void add_pair(Tile<kRows, kVectors>& tile, const std::uint32_t (&x)[kRows], const std::uint32_t* panel) {
+  KVGAUGE_INLINE void add_pair(Tile<kRows, kVectors>& tile, const std::uint32_t (&x)[kRows],
+                               const std::uint32_t* panel) {
     Words w[kVectors];
     for (int v = 0; v < kVectors; ++v) w[v] = load_words(panel + v * kLanes);
 #if defined(__AVX512BF16__)
@@ -72,7 +73,8 @@ struct Bf16Weights {
       for (int r = 0; r < kRows; ++r) std::memcpy(&pair[r], x + r * x_stride + k, 4);
       add_pair(tile, pair, panel + k / 2 * kPanelColumns);
     }
-    if (depth % 2 != 0) {  // the packed weight ends in a zero; what lies behind the row of x must not be read as a number
+    if (depth % 2 !=
+        0) {  // the packed weight ends in a zero; what lies behind the row of x must not be read as a number
       for (int r = 0; r < kRows; ++r) pair[r] = x[r * x_stride + depth - 1];
       add_pair(tile, pair, panel + depth / 2 * kPanelColumns);
     }
@@ -85,7 +87,8 @@ void product_tile(const PanelTask& task, const Element* panel, std::int64_t row,
   Tile<kRows, kVectors> tile;
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) tile.sum[r][v] = zeros();
-  Weights::accumulate(tile, static_cast<const X*>(task.x) + row * task.x_stride, task.x_stride, panel + column, task.depth);
+  Weights::accumulate(tile, static_cast<const X*>(task.x) + row * task.x_stride, task.x_stride, panel + column,
+                      task.depth);
   for (int r = 0; r < kRows; ++r) {
     float* out = task.out + (row + r) * task.out_stride + column;
     for (int v = 0; v < kVectors; ++v) {

@@ -26,7 +26,8 @@ void write_swiglu(const float* gate_up, T* out, std::int64_t columns) {
     return numerator / (s + 1.f) * up;
   };
   std::int64_t i = 0;
-  for (; i + kLanes <= columns; i += kLanes) store_elements(out + i, activate(load(gate_up + i), load(gate_up + columns + i)));
+  for (; i + kLanes <= columns; i += kLanes)
+    store_elements(out + i, activate(load(gate_up + i), load(gate_up + columns + i)));
   if (i < columns) {
     const auto rest = columns - i;
     store_some(out + i, activate(load_some(gate_up + i, rest), load_some(gate_up + columns + i, rest)), rest);

@@ -1,12 +1,14 @@
 #pragma once
-// Vectors of the widest registers that this translation unit is compiled for, with the few operations that our kernels need.
+// Vectors of the widest registers that this translation unit is compiled for, with the few operations that our kernels
+// need.
 //
-// Every file under kernels/ is compiled once per instruction set, each time into its own namespace KVGAUGE_ISA (set by CMake):
-// nothing inline may be shared between those copies, or the linker could keep an AVX-512 body for a processor without it.
-// For the same reason kernels use no standard library templates; they take plain structs of pointers and sizes.
+// Every file under kernels/ is compiled once per instruction set, each time into its own namespace KVGAUGE_ISA (set by
+// CMake): nothing inline may be shared between those copies, or the linker could keep an AVX-512 body for a processor
+// without it. For the same reason kernels use no standard library templates; they take plain structs of pointers and
+// sizes.
 //
-// `plain` arithmetic below never fuses: sums that feed scores use only it, so their bits are those of any instruction set.
-// fused_multiply_add fuses where the hardware can; attention and matrix products use it.
+// `plain` arithmetic below never fuses: sums that feed scores use only it, so their bits are those of any instruction
+// set. fused_multiply_add fuses where the hardware can; attention and matrix products use it.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -66,7 +68,9 @@ KVGAUGE_INLINE void store_halves(void* p, Words v) {
 /// Bit i is set where lane i is (all ones).
 KVGAUGE_INLINE std::uint32_t lane_mask(Ints lanes) { return _mm512_movepi32_mask((__m512i)lanes); }
 #elif defined(__AVX2__)
-KVGAUGE_INLINE std::uint32_t lane_mask(Ints lanes) { return static_cast<std::uint32_t>(_mm256_movemask_ps((__m256)lanes)); }
+KVGAUGE_INLINE std::uint32_t lane_mask(Ints lanes) {
+  return static_cast<std::uint32_t>(_mm256_movemask_ps((__m256)lanes));
+}
 KVGAUGE_INLINE Floats broadcast(float x) { return (Floats)_mm256_set1_ps(x); }
 KVGAUGE_INLINE Words broadcast_word(std::uint32_t x) { return (Words)_mm256_set1_epi32(static_cast<int>(x)); }
 KVGAUGE_INLINE Floats larger(Floats a, Floats b) { return (Floats)_mm256_max_ps((__m256)a, (__m256)b); }
@@ -86,7 +90,9 @@ KVGAUGE_INLINE void store_halves(void* p, Words v) {
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
 }
 #else
-KVGAUGE_INLINE std::uint32_t lane_mask(Ints lanes) { return static_cast<std::uint32_t>(_mm_movemask_ps((__m128)lanes)); }
+KVGAUGE_INLINE std::uint32_t lane_mask(Ints lanes) {
+  return static_cast<std::uint32_t>(_mm_movemask_ps((__m128)lanes));
+}
 KVGAUGE_INLINE Floats broadcast(float x) { return (Floats)_mm_set1_ps(x); }
 KVGAUGE_INLINE Words broadcast_word(std::uint32_t x) { return (Words)_mm_set1_epi32(static_cast<int>(x)); }
 KVGAUGE_INLINE Floats larger(Floats a, Floats b) { return (Floats)_mm_max_ps((__m128)a, (__m128)b); }
@@ -100,7 +106,8 @@ KVGAUGE_INLINE Words load_halves(const void* p) {
   return (Words)_mm_unpacklo_epi16(_mm_loadl_epi64(static_cast<const __m128i*>(p)), _mm_setzero_si128());
 }
 KVGAUGE_INLINE void store_halves(void* p, Words v) {
-  const __m128i sign_extended = _mm_srai_epi32(_mm_slli_epi32((__m128i)v, 16), 16);  // so that signed packing keeps the bits
+  const __m128i sign_extended =
+      _mm_srai_epi32(_mm_slli_epi32((__m128i)v, 16), 16);  // so that signed packing keeps the bits
   _mm_storel_epi64(static_cast<__m128i*>(p), _mm_packs_epi32(sign_extended, sign_extended));
 }
 #endif
@@ -154,7 +161,8 @@ KVGAUGE_INLINE Floats multiply_add(Floats a, Floats b, Floats c) {
   }
 }
 
-/// e^x for x <= 0, at most 2 ulp off; 0 below -87.3 (where it would be subnormal) and for -infinity. NaN gives 0 or NaN.
+/// e^x for x <= 0, at most 2 ulp off; 0 below -87.3 (where it would be subnormal) and for -infinity. NaN gives 0 or
+/// NaN.
 ///   n = nearest(x / ln 2), r = x - n ln 2 in two parts, e^x = 2^n (1 + r + r^2 p(r)),  |r| <= ln(2)/2
 /// p is the minimax polynomial of degree 4 (relative error of e^r 4.5e-9).
 template <bool fused>
@@ -174,7 +182,8 @@ KVGAUGE_INLINE Floats exp_of_nonpositive(Floats x) {
   return (Floats)((Words)(y * (Floats)power) & (Words)in_range);
 }
 
-/// The sum of the lanes by a fixed tree: ((0+8)+(4+12)) ..., the same for every instruction set once there are 16 numbers.
+/// The sum of the lanes by a fixed tree: ((0+8)+(4+12)) ..., the same for every instruction set once there are 16
+/// numbers.
 KVGAUGE_INLINE float tree_sum(const float (&lanes)[16]) {
   float s[8];
   for (int i = 0; i < 8; ++i) s[i] = lanes[i] + lanes[i + 8];

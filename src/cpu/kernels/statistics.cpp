@@ -1,4 +1,5 @@
-// Sums that feed scores: one order (16 partial sums, index mod 16, then one tree) and no fused steps on any instruction set.
+// Sums that feed scores: one order (16 partial sums, index mod 16, then one tree) and no fused steps on any instruction
+// set.
 #include "cpu/kernels/table.h"
 
 namespace kvgauge::cpu::KVGAUGE_ISA {
