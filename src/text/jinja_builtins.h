@@ -28,7 +28,8 @@ struct Filter {
   Value (*apply)(Heap&, const Value& subject, const Slots&);
   Value (*apply_raw)(Heap&, const Value& subject, const Arguments&) = nullptr;
 };
-const Filter* find_filter(std::string_view name);
+const Filter* find_filter(std::string_view name);           ///< all of them
+const Filter* find_sequence_filter(std::string_view name);  ///< those of jinja_sequence_filters.cpp
 Value apply_filter(Heap& heap, const Filter& filter, const Value& subject, const Arguments& arguments);
 
 struct Test {
@@ -64,6 +65,8 @@ Value get_item(Heap& heap, const Value& object, const Value& key);
 Value get_slice(Heap& heap, const Value& object, const Value& begin, const Value& end, const Value& step);
 
 /// Helpers that filters and methods share.
+inline bool is_given(const std::optional<Value>& slot) { return slot && !slot->is<None>(); }
+inline bool flag(const std::optional<Value>& slot, bool fallback) { return slot ? truth(*slot) : fallback; }
 std::int64_t int_argument(Heap& heap, std::string_view what, const std::optional<Value>& slot, std::int64_t fallback);
 std::string_view string_argument(Heap& heap, std::string_view what, const Value& value);
 Value strip(Heap& heap, std::string_view text, const std::optional<Value>& chars, bool left, bool right);

@@ -8,7 +8,6 @@ namespace kvgauge::jinja {
 namespace {
 
 std::string_view text_of(const Value& self) { return *self.get<std::string_view>(); }
-bool is_given(const std::optional<Value>& slot) { return slot && !slot->is<None>(); }
 
 // std::string_view::find compares up to the whole part at every place.
 void charge_search(Heap& heap, std::string_view text, std::string_view part) {
