@@ -59,24 +59,45 @@ struct ComingRows {
   }
 };
 
+/// A square of kLanes tokens by kLanes elements from element j on, stored as columns `first`.. of the tile.
+template <class T>
+KVGAUGE_INLINE void transpose_square(const void* const* rows, int tokens, int head_dim, int j, float* tile) {
+  Floats block[kLanes];
+  for (int i = 0; i < kLanes; ++i) {
+    if (i >= tokens) {
+      block[i] = zeros();
+    } else {
+      const T* row = static_cast<const T*>(rows[i]) + j;
+      block[i] = j + kLanes <= head_dim ? load_elements(row) : load_some(row, head_dim - j);
+    }
+  }
+  transpose(block);
+  for (int i = 0; i < kLanes && j + i < head_dim; ++i) store(tile + (j + i) * kTileTokens, block[i]);
+}
+
+/// The same for 2 kLanes bf16 elements at once: pairs of neighbours travel together and are widened on arrival.
+KVGAUGE_INLINE void transpose_pairs(const void* const* rows, int tokens, int j, float* tile) {
+  Floats block[kLanes];
+  for (int i = 0; i < kLanes; ++i)
+    block[i] = i < tokens ? (Floats)load_words(static_cast<const std::uint16_t*>(rows[i]) + j) : zeros();
+  transpose(block);
+  for (int i = 0; i < kLanes; ++i) {
+    const Words pair = (Words)block[i];
+    store(tile + (j + 2 * i) * kTileTokens, (Floats)(pair << 16));
+    store(tile + (j + 2 * i + 1) * kTileTokens, (Floats)(pair & 0xffff0000u));
+  }
+}
+
 /// tile[j][t] = rows[t][j] for t < tokens; zero up to the next multiple of kLanes
 template <class T>
 void transpose_tile(const void* const* rows, int tokens, int head_dim, float* tile, const ComingRows& coming) {
   for (int first = 0; first < tokens; first += kLanes) {
     ComingRows::touch(coming, first, first + kLanes);
-    for (int j = 0; j < head_dim; j += kLanes) {
-      Floats block[kLanes];
-      for (int i = 0; i < kLanes; ++i) {
-        if (first + i >= tokens) {
-          block[i] = zeros();
-        } else {
-          const T* row = static_cast<const T*>(rows[first + i]) + j;
-          block[i] = j + kLanes <= head_dim ? load_elements(row) : load_some(row, head_dim - j);
-        }
-      }
-      transpose(block);
-      for (int i = 0; i < kLanes && j + i < head_dim; ++i) store(tile + (j + i) * kTileTokens + first, block[i]);
+    int j = 0;
+    if constexpr (sizeof(T) == 2) {
+      for (; j + 2 * kLanes <= head_dim; j += 2 * kLanes) transpose_pairs(rows + first, tokens - first, j, tile + first);
     }
+    for (; j < head_dim; j += kLanes) transpose_square<T>(rows + first, tokens - first, head_dim, j, tile + first);
   }
 }
 
@@ -136,6 +157,36 @@ KVGAUGE_INLINE void value_tile(const float* p, const float* values, int first, i
   }
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) store(weighted + r * padded + v * kLanes, sum[r][v]);
+}
+
+/// The same straight from the pages, for one register tile of queries: no other would use the converted values again.
+template <class T, int kRows, int kVectors>
+KVGAUGE_INLINE void page_value_tile(const float* p, const void* const* rows, int offset, int first, int last, int padded,
+                                    float* weighted, const ComingRows& coming) {
+  Floats sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = load(weighted + r * padded + v * kLanes);
+  for (int t = first; t < last; ++t) {
+    ComingRows::touch(coming, t, t + 1);
+    const T* row = static_cast<const T*>(rows[t]) + offset;
+    Floats value[kVectors];
+    for (int v = 0; v < kVectors; ++v) value[v] = load_elements(row + v * kLanes);
+    for (int r = 0; r < kRows; ++r) {
+      const Floats weight = broadcast(p[r * kSplitTokens + t]);
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = fused_multiply_add(weight, value[v], sum[r][v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) store(weighted + r * padded + v * kLanes, sum[r][v]);
+}
+
+template <class T, int kRows>
+void page_value_rows(const float* p, const void* const* rows, int first, int last, int head_dim, int padded, float* weighted,
+                     const ComingRows& coming) {
+  int j = 0;
+  for (; j + kTileVectors * kLanes <= head_dim; j += kTileVectors * kLanes)
+    page_value_tile<T, kRows, kTileVectors>(p, rows, j, first, last, padded, weighted + j, coming);
+  for (; j < head_dim; j += kLanes) page_value_tile<T, kRows, 1>(p, rows, j, first, last, padded, weighted + j, coming);
 }
 
 template <int kRows>
@@ -220,20 +271,28 @@ void attend(const SplitTask& task) {
   }
   for (int t = 0; t < task.tokens; t += kTileTokens) {
     const int tokens = tile_tokens(t);
-    widen_tile<T>(task.v_rows + t, tokens, task.head_dim, padded, tile,
-                  {task.v_rows + t + kTileTokens, tile_tokens(t + kTileTokens), row_bytes});
+    const ComingRows coming = {task.v_rows + t + kTileTokens, tile_tokens(t + kTileTokens), row_bytes};
     int begin = 0;
     while (begin < task.queries && task.limits[begin] <= t) ++begin;
+    const bool from_pages = task.queries - begin <= kTileRows && task.head_dim % kLanes == 0;
+    if (!from_pages) widen_tile<T>(task.v_rows + t, tokens, task.head_dim, padded, tile, coming);
+    const auto add = [&]<int kRows>(int query, int first, int last) __attribute__((always_inline)) {
+      const float* p = scores + query * kSplitTokens + t;
+      float* weighted = task.weighted + query * padded;
+      if (from_pages) {
+        page_value_rows<T, kRows>(p, task.v_rows + t, first, last, task.head_dim, padded, weighted, coming);
+      } else {
+        value_rows<kRows>(p, tile, first, last, padded, weighted);
+      }
+    };
     for_query_tiles(
-        begin, task.queries, [&]<int kRows>(int first) __attribute__((always_inline)) {
+        begin, task.queries, [&]<int kRows>(int query) __attribute__((always_inline)) {
           // limits ascend: all queries of the tile see [0, common), the later ones a little more, each on its own
-          const int common = task.limits[first] - t < tokens ? task.limits[first] - t : tokens;
-          const float* p = scores + first * kSplitTokens + t;
-          value_rows<kRows>(p, tile, 0, common, padded, task.weighted + first * padded);
+          const int common = task.limits[query] - t < tokens ? task.limits[query] - t : tokens;
+          add.template operator()<kRows>(query, 0, common);
           for (int r = 1; r < kRows; ++r) {
-            const int limit = task.limits[first + r] - t < tokens ? task.limits[first + r] - t : tokens;
-            if (limit > common)
-              value_rows<1>(p + r * kSplitTokens, tile, common, limit, padded, task.weighted + (first + r) * padded);
+            const int limit = task.limits[query + r] - t < tokens ? task.limits[query + r] - t : tokens;
+            if (limit > common) add.template operator()<1>(query + r, common, limit);
           }
         });
   }
