@@ -80,10 +80,9 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
     throw DeviceError(cat("cpu: this processor lacks ", name(isa), ", it has ", name(supported_isas().back())));
   if (options.compute_dtype == DType::kBF16 && isa < CpuIsa::kAvx2)
     throw DeviceError("cpu: bf16 products need AVX2 and FMA, this processor lacks them; run with --dtype f32");
+  int threads = options.threads > 0 ? options.threads : cpu::usable_cores();
 #if defined(__SANITIZE_THREAD__)
-  const int threads = 1;  // the OpenMP runtime is not instrumented: every loop of it would be reported as a race
-#else
-  const int threads = options.threads > 0 ? options.threads : cpu::usable_cores();
+  threads = 1;  // the OpenMP runtime is not instrumented: every loop of it would be reported as a race
 #endif
   return std::make_unique<cpu::CpuBackend>(options, isa, threads);
 }
