@@ -58,8 +58,8 @@ kernel=src/cpu/kv_trajectory.cpp
 gauge=src/gauge/trajectory_gauge.cpp
 mutate "a sum whose order depends on the chunk" $kernel \
   'const int layer = args.spec.layers.empty() ? static_cast<int>(i)' 'const int layer = args.spec.layers.empty() ? static_cast<int>(item.end - item.begin > 1 ? layers - 1 - i : i)'
-mutate "a skipped page" $kernel \
-  'const std::int64_t block = item.blocks[position / pages.page_tokens];' 'const std::int64_t block = item.blocks[std::max<std::int64_t>(0, position / pages.page_tokens - (position % 64 == 63))];'
+mutate "a page skipped within a chunk" $kernel \
+  'const std::int64_t block = item.blocks[position / pages.page_tokens];' 'const std::int64_t block = item.blocks[std::max<std::int64_t>(0, position / pages.page_tokens - (item.end - item.begin > 1 && position % 64 == 63))];'
 mutate "a stale e_{t-1}" $kernel \
   'if (newest || state.points == 0) state.previous.assign(e.begin(), e.end());' 'if ((newest && state.points % 7 != 3) || state.points == 0) state.previous.assign(e.begin(), e.end());'
 mutate "a span off by one after a preemption" $gauge \
