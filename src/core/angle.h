@@ -4,6 +4,8 @@
 #include <limits>
 #include <numbers>
 
+#include "core/host_device.h"
+
 namespace kvgauge {
 
 inline constexpr double kZeroNorm = 1e-12;  ///< a vector shorter than this has no direction (METHOD.md A.5)
@@ -14,7 +16,7 @@ inline constexpr double kZeroNorm = 1e-12;  ///< a vector shorter than this has 
 /// rounding of its own terms is 0 (parallel states), and one as close to 4|u||v| is that (opposite states): the root of
 /// such a remainder would read as an angle of 1e-8, and end-to-end parallel states must be seen to be so. Both vectors
 /// shorter than kZeroNorm: 0. One of them: pi/2. NaN propagates.
-inline double angle(double difference_squared, double norm_u, double norm_v) {
+KVGAUGE_HOST_DEVICE inline double angle(double difference_squared, double norm_u, double norm_v) {
   const bool u_is_zero = norm_u < kZeroNorm, v_is_zero = norm_v < kZeroNorm;
   if (u_is_zero && v_is_zero) return 0;
   if (u_is_zero || v_is_zero) return std::numbers::pi / 2;

@@ -19,11 +19,11 @@ struct PagedKvView {
   int layers = 0, kv_heads = 0, head_dim = 0, page_tokens = kPageTokens;
   std::int64_t block_stride = 0, head_stride = 0, token_stride = 0;
 
-  std::byte* k(int layer, std::int64_t block, int head, int slot) const { return at(k_base[layer], block, head, slot); }
-  std::byte* v(int layer, std::int64_t block, int head, int slot) const { return at(v_base[layer], block, head, slot); }
+  KVGAUGE_HOST_DEVICE std::byte* k(int layer, std::int64_t block, int head, int slot) const { return at(k_base[layer], block, head, slot); }
+  KVGAUGE_HOST_DEVICE std::byte* v(int layer, std::int64_t block, int head, int slot) const { return at(v_base[layer], block, head, slot); }
 
  private:
-  std::byte* at(std::byte* base, std::int64_t block, int head, int slot) const {
+  KVGAUGE_HOST_DEVICE std::byte* at(std::byte* base, std::int64_t block, int head, int slot) const {
     return base + (block * block_stride + head * head_stride + slot * token_stride) *
                       static_cast<std::int64_t>(size_of(dtype));
   }

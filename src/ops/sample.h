@@ -19,7 +19,7 @@ struct SampleRequest {
 struct SampleArgs {
   MatrixView logits;  ///< f32 [rows, vocab]; not changed
   std::span<const SampleRequest> requests;
-  std::span<std::int32_t> out;  ///< chosen token of each; -1 if the row holds NaN or +infinity or nothing finite
+  std::span<std::int32_t> out;  ///< on the host, there after Backend::wait(): chosen token of each; -1 if the row holds NaN or +infinity or nothing finite
 };
 
 }  // namespace kvgauge

@@ -1,0 +1,10 @@
+#pragma once
+#include "cuda/stream_handle.h"
+#include "ops/embed.h"
+
+namespace kvgauge::cuda {
+
+/// @param ids device memory, as many as args.ids (which is looked at for its size only)
+void launch_embed(const EmbedArgs& args, const std::int32_t* ids, StreamHandle stream);
+
+}  // namespace kvgauge::cuda
