@@ -78,5 +78,3 @@ function(kvgauge_fuzz name)
   add_test(NAME fuzz/${name} COMMAND ${name}_fuzz -seed=1 -max_total_time=15 -timeout=10 -rss_limit_mb=2048 ${found} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
   set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()
-
-message(STATUS "GPU back end: OFF (this version has the CPU back end only)")
