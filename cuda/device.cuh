@@ -2,6 +2,7 @@
 // What kernels share: indices, number types, 16-byte loads, reductions. Fixed orders everywhere: a reduction gives the same bits on every run.
 #include <cstdint>
 
+#include "core/ceil_div.h"
 #include "core/dtype.h"
 #include "cuda/launch.h"
 #include "cuda/ptx.cuh"
@@ -11,7 +12,6 @@ namespace kvgauge::cuda {
 inline constexpr int kWarpSize = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
-KVGAUGE_HOST_DEVICE constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 KVGAUGE_HOST_DEVICE constexpr float square(float x) { return x * x; }
 
 __device__ __forceinline__ int lane_index() { return static_cast<int>(threadIdx.x) % kWarpSize; }

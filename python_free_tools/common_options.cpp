@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/cat.h"
+#include "engine/open_backend.h"
 #include "core/printable.h"
 #include "kvgauge/error.h"
 #include "option_values.h"
@@ -18,14 +19,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kEmbeddedModel = "tiny-reasoner";
 constexpr std::int64_t kMany = std::int64_t{1} << 40;
-
-void check_device(const std::string& device) {
-  if (device == "auto" || device == "cpu") return;
-  if (device == "cuda" || device.starts_with("cuda:") || device == "emulated")
-    throw DeviceError(
-        cat("--device: '", printable(device), "' was asked for, this build has no CUDA back end; use --device cpu"));
-  throw UsageError(cat("--device: found '", printable(device), "', one of auto, cpu was needed"));
-}
 
 GaugePart part_of(const std::string& text) {
   return text == "v" ? GaugePart::kV : text == "k" ? GaugePart::kK : GaugePart::kKV;
@@ -41,7 +34,7 @@ GaugeSpan span_of(const std::string& text) {
 
 void add_model_options(CLI::App& app, ModelOptions& o) {
   add_text(app, "--model", o.model, "PATH", "Hugging Face folder or .gguf file; left out: the embedded tiny-reasoner");
-  add_text(app, "--device", o.device, "auto|cpu", "where to compute");
+  add_text(app, "--device", o.device, known_devices(), "where to compute; auto: cuda if a device works, else cpu");
   add_choice(app, "--dtype", o.dtype, {"auto", "bf16", "f32"},
              "of products and KV pages; auto: bf16 where the processor has it");
   add_count(app, "--threads", o.threads, 1, 4096, "processor threads; left out: all cores");

@@ -22,27 +22,24 @@ void smollm2(benchmark::State& state) {
   const Pages pages(kLayers, kKvHeads, kHeadDim, span, DType::kBF16);
   const auto backend = bench::backend(DType::kBF16);
   backend->warm_up(1, span);
-  TrajectoryState trajectory;
-  trajectory.dr.reserve(span);
-  trajectory.dtheta.reserve(span);
+  const auto trajectory = backend->make_trajectory(kKvHeads * kHeadDim, span);
   std::int64_t position = 0;
   const auto run = [&] {
     if (position + tokens > span) {
       position = 0;
-      trajectory.points = 0;
-      trajectory.dr.clear();
-      trajectory.dtheta.clear();
+      trajectory->restart();
     }
     const TrajectoryItem item{
-        .blocks = pages.table.data(), .begin = position, .end = position + tokens, .state = &trajectory};
+        .blocks = pages.table.data(), .begin = position, .end = position + tokens, .state = trajectory.get()};
     backend->kv_trajectory({.pages = pages.view, .spec = {}, .items = {&item, 1}});
     position += tokens;
   };
   run();
   run();
+  const TrajectorySteps steps = backend->read_steps(*trajectory);
   const auto want = testing::reference_trajectory_step(point(pages, 1), point(pages, 0));
-  if (!verified(state, static_cast<double>(trajectory.dr[0]), want.dr, 1e-5) ||
-      !verified(state, static_cast<double>(trajectory.dtheta[0]), want.dtheta, 1e-5))
+  if (!verified(state, static_cast<double>(steps.dr[0]), want.dr, 1e-5) ||
+      !verified(state, static_cast<double>(steps.dtheta[0]), want.dtheta, 1e-5))
     return;
   for (auto _ : state) run();
   set_rates(state, static_cast<double>(tokens * kLayers * kKvHeads * kHeadDim * 2), 0);

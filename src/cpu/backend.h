@@ -23,6 +23,18 @@ struct RotationTable {
   std::vector<std::uint8_t> filled;  ///< [positions]
 };
 
+/// A trajectory in the host's memory.
+class HostTrajectory final : public TrajectoryState {
+ public:
+  HostTrajectory(std::int64_t values, std::int64_t capacity);
+  /// Adds e, and the step from the point before it unless it is the first one.
+  /// @param keep e is the newest of this call and becomes `previous`
+  void add(std::span<const float> e, double dr, double dtheta, bool keep);
+
+  std::vector<float> first, previous;
+  TrajectorySteps steps;
+};
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const CpuOptions& options, CpuIsa isa, int threads);
@@ -30,6 +42,7 @@ class CpuBackend final : public Backend {
   std::string describe() const override;
   DType compute_dtype() const override { return compute_dtype_; }
   bool batch_invariant() const override { return batch_invariant_; }
+  std::uint64_t default_kv_bytes() const override;
   std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) override;
   PackedWeight pack_weight(std::int64_t rows, std::int64_t columns,
                            const std::function<void(std::int64_t, std::int64_t, void*)>& read_rows) override;
@@ -46,7 +59,10 @@ class CpuBackend final : public Backend {
   void sample(const SampleArgs& args) override;
   void kv_trajectory(const KvTrajectoryArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
+  std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) override;
+  void copy_trajectory(const TrajectoryState& from, TrajectoryState& to) override;
   TrajectorySums read_trajectory(const TrajectoryState& state) override;
+  TrajectorySteps read_steps(const TrajectoryState& state) override;
 
  private:
   /// Scratch of at least `bytes`; grows before warm_up() only in practice.
@@ -81,6 +97,7 @@ class CpuBackend final : public Backend {
   void reserve_trajectory();
   void reserve_rotations(std::int64_t positions);
   void fill_rotations(const RopeAppendArgs& args);
+  std::vector<std::int32_t> drawn_;  ///< by the last sample(), for logits_stats()
   std::int32_t sample_row(const float* z, std::int64_t vocab, const SampleRequest& request, std::byte* scratch) const;
 
   const CpuIsa isa_;

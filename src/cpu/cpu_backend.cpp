@@ -2,6 +2,7 @@
 
 #include <omp.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -47,6 +48,14 @@ std::string CpuBackend::describe() const {
   return cat("cpu, ", threads_, " threads, ", kernels_.name, onednn_ ? ", oneDNN for many rows" : "");
 }
 
+// The host's memory is others' as well: half of what is free, and no more than a desktop user would expect.
+std::uint64_t CpuBackend::default_kv_bytes() const {
+  constexpr std::uint64_t kMost = std::uint64_t{4} << 30;
+  const auto free =
+      static_cast<std::uint64_t>(::sysconf(_SC_AVPHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return std::min(kMost, free / 2);
+}
+
 std::unique_ptr<DeviceMemory> CpuBackend::allocate(std::size_t bytes) { return std::make_unique<HostMemory>(bytes); }
 
 int CpuBackend::thread_number() { return omp_get_thread_num(); }
@@ -62,6 +71,7 @@ void CpuBackend::warm_up(std::int64_t rows, std::int64_t max_context) {
   reserve_attention();
   reserve_sampling(widest);
   reserve_trajectory();
+  drawn_.reserve(static_cast<std::size_t>(rows));
   reserve_rotations(max_context);
   parallel(2 * threads_, false, [](std::int64_t, int) {});  // starts the threads
 }

@@ -52,6 +52,9 @@ void embed_position(const Kernels& kernels, const KvTrajectoryArgs& args, const 
   kernels.scale_row(e.data(), 1.f / static_cast<float>(layers), static_cast<std::int64_t>(e.size()));
 }
 
+HostTrajectory& host(TrajectoryState& state) { return static_cast<HostTrajectory&>(state); }
+const HostTrajectory& host(const TrajectoryState& state) { return static_cast<const HostTrajectory&>(state); }
+
 /// A position of an item whose point is formed in the current wave.
 struct WavePoint {
   const TrajectoryItem* item;
@@ -104,32 +107,57 @@ void CpuBackend::kv_trajectory(const KvTrajectoryArgs& args) {
       const bool follows = i > 0 && wave[i - 1].item == wave[i].item;
       if (follows) {
         wave[i].step = step_between(kernels_, point(i - 1), point(i));
-      } else if (wave[i].item->state->points > 0) {
-        wave[i].step = step_between(kernels_, wave[i].item->state->previous, point(i));
+      } else if (wave[i].item->state->points() > 0) {
+        wave[i].step = step_between(kernels_, host(*wave[i].item->state).previous, point(i));
       }
     });
     for (std::int64_t i = 0; i < count; ++i) {
-      TrajectoryState& state = *wave[i].item->state;
-      const auto e = point(i);
-      if (state.points == 0) {
-        state.first.assign(e.begin(), e.end());
-      } else {
-        KVGAUGE_CHECK(state.previous.size() == e.size(), "a trajectory of ", state.previous.size(),
-                      " values, pages give ", e.size());
-        state.dr.push_back(static_cast<float>(wave[i].step.dr));
-        state.dtheta.push_back(static_cast<float>(wave[i].step.dtheta));
-      }
       const bool newest = i + 1 == count || wave[i + 1].item != wave[i].item;
-      if (newest || state.points == 0) state.previous.assign(e.begin(), e.end());
-      ++state.points;
+      host(*wave[i].item->state).add(point(i), wave[i].step.dr, wave[i].step.dtheta, newest);
     }
   }
 }
 
+HostTrajectory::HostTrajectory(std::int64_t values, std::int64_t capacity) {
+  first.assign(static_cast<std::size_t>(values), 0.f);
+  previous.assign(static_cast<std::size_t>(values), 0.f);
+  for (auto* list : {&steps.dr, &steps.dtheta}) list->reserve(static_cast<std::size_t>(capacity));
+}
+
+void HostTrajectory::add(std::span<const float> e, double dr, double dtheta, bool keep) {
+  KVGAUGE_CHECK(previous.size() == e.size(), "a trajectory of ", previous.size(), " values, pages give ", e.size());
+  if (points_ == 0) {
+    steps.dr.clear();
+    steps.dtheta.clear();
+    std::copy(e.begin(), e.end(), first.begin());
+  } else {
+    steps.dr.push_back(static_cast<float>(dr));
+    steps.dtheta.push_back(static_cast<float>(dtheta));
+  }
+  if (keep || points_ == 0) std::copy(e.begin(), e.end(), previous.begin());
+  ++points_;
+}
+
+std::unique_ptr<TrajectoryState> CpuBackend::make_trajectory(std::int64_t values, std::int64_t capacity) {
+  return std::make_unique<HostTrajectory>(values, capacity);
+}
+
+void CpuBackend::copy_trajectory(const TrajectoryState& from, TrajectoryState& to) {
+  auto& target = host(to);
+  const std::size_t capacity = target.steps.dr.capacity();
+  target = host(from);
+  for (auto* list : {&target.steps.dr, &target.steps.dtheta}) list->reserve(capacity);
+}
+
 TrajectorySums CpuBackend::read_trajectory(const TrajectoryState& state) {
-  if (state.points == 0) return {.sum_m_cos_a = kUndefined, .sum_m_sin_a = kUndefined};
-  const Step ends = step_between(kernels_, state.first, state.previous);
-  return sum_trajectory<float>(state.dr, state.dtheta, ends.dr, ends.dtheta);
+  if (state.points() == 0) return {.sum_m_cos_a = kUndefined, .sum_m_sin_a = kUndefined};
+  const HostTrajectory& trajectory = host(state);
+  const Step ends = step_between(kernels_, trajectory.first, trajectory.previous);
+  return sum_trajectory<float>(trajectory.steps.dr, trajectory.steps.dtheta, ends.dr, ends.dtheta);
+}
+
+TrajectorySteps CpuBackend::read_steps(const TrajectoryState& state) {
+  return state.points() == 0 ? TrajectorySteps{} : host(state).steps;
 }
 
 }  // namespace kvgauge::cpu

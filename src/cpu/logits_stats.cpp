@@ -40,9 +40,17 @@ void CpuBackend::logits_stats(const LogitsStatsArgs& args) {
                 " columns");
   KVGAUGE_CHECK(args.rows.size() == args.chosen.size() && args.rows.size() == args.out.size(), args.rows.size(),
                 " rows, ", args.chosen.size(), " chosen, ", args.out.size(), " out");
+  KVGAUGE_CHECK(args.draws.empty() || args.draws.size() == args.rows.size(), args.draws.size(), " draws");
+  const auto token = [&](std::size_t i) {
+    const std::int32_t draw = args.draws.empty() ? -1 : args.draws[i];
+    return draw < 0 ? args.chosen[i] : drawn_[static_cast<std::size_t>(draw)];
+  };
   for (std::size_t i = 0; i < args.rows.size(); ++i) {
-    KVGAUGE_CHECK(args.rows[i] >= 0 && args.rows[i] < args.logits.rows && args.chosen[i] >= 0 && args.chosen[i] < vocab,
-                  "row ", args.rows[i], " of ", args.logits.rows, ", token ", args.chosen[i], " of ", vocab);
+    KVGAUGE_CHECK(args.rows[i] >= 0 && args.rows[i] < args.logits.rows, "row ", args.rows[i], " of ", args.logits.rows);
+    KVGAUGE_CHECK(args.draws.empty() || args.draws[i] < std::ssize(drawn_), "draw ", args.draws[i], " of ",
+                  drawn_.size());
+    const bool failed = !args.draws.empty() && args.draws[i] >= 0 && token(i) < 0;
+    KVGAUGE_CHECK(failed || (token(i) >= 0 && token(i) < vocab), "token ", token(i), " of ", vocab);
   }
   parallel(static_cast<std::int64_t>(args.rows.size()), std::ssize(args.rows) * args.logits.columns < 8'192,
            [&](std::int64_t i, int) {
@@ -50,7 +58,7 @@ void CpuBackend::logits_stats(const LogitsStatsArgs& args) {
              const float* z = static_cast<const float*>(args.logits.data) + args.rows[at] * args.logits.stride;
              RowStats row;
              kernels_.row_stats(z, vocab, row);
-             args.out[at] = row.usable ? statistics(row, z[args.chosen[at]]) : undefined_stats();
+             args.out[at] = row.usable && token(at) >= 0 ? statistics(row, z[token(at)]) : undefined_stats();
            });
 }
 

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "cpu/backend.h"
 
 namespace kvgauge::cpu {
 namespace {
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Softmax state of a block of queries.
 struct State {

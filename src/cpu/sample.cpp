@@ -136,6 +136,7 @@ void CpuBackend::sample(const SampleArgs& args) {
              args.out[static_cast<std::size_t>(i)] = sample_row(
                  z, vocab, request, sample_scratch_.data() + static_cast<std::size_t>(thread) * scratch_bytes(vocab));
            });
+  drawn_.assign(args.out.begin(), args.out.end());
 }
 
 }  // namespace kvgauge::cpu

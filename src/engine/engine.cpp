@@ -10,6 +10,7 @@
 #include "core/rng.h"
 #include "engine/admission.h"
 #include "engine/memory_plan.h"
+#include "engine/open_backend.h"
 #include "engine/running_sequence.h"
 #include "engine/scheduler.h"
 #include "kv/page_layout.h"
@@ -38,7 +39,7 @@ PageLayout page_layout(const ModelConfig& config, DType dtype) {
 struct Draw {
   std::int32_t row = 0;  // of the step
   RunningSequence* sequence = nullptr;
-  std::int32_t token = -1;  // given if teacher-forced, else sampled
+  std::int32_t token = -1;  // the teacher's, if it is given
   bool given = false;
 };
 
@@ -54,9 +55,10 @@ struct Engine::Impl {
   std::unique_ptr<RunningSequence> new_sequence(RequestGroup& group, std::int64_t sample);
   void compute(const StepPlan& plan);
   void plan_draws(const StepPlan::Item& item, std::int64_t first_row);
-  void process_draws(std::span<Draw> draws);
-  void sample(const MatrixView& logits, std::span<Draw> draws);
+  void decide(std::span<const Draw> draws);
+  void sample(const MatrixView& logits, std::span<const Draw> draws);
   void judge(const MatrixView& logits, std::span<const Draw> draws);
+  void accept_draws();
   void accept(RunningSequence& sequence, std::int32_t token, const TokenLogitStats* stats);
   void gauge(const StepPlan& plan);
   void fork_answers(RequestGroup& group);
@@ -83,7 +85,7 @@ struct Engine::Impl {
   std::int64_t next_request_ = 0, next_sequence_ = 0;
 
   // Lists of one step, kept for their capacity.
-  std::vector<std::int32_t> ids_, logit_rows_, tile_rows_, sampled_, judged_rows_, judged_tokens_;
+  std::vector<std::int32_t> ids_, logit_rows_, tile_rows_, sampled_, judged_rows_, judged_tokens_, judged_draws_;
   std::vector<SequenceSlice> slices_;
   std::vector<Draw> draws_;
   std::vector<SampleRequest> sample_requests_;
@@ -99,7 +101,8 @@ Engine::Impl::Impl(const EngineOptions& options)
       backend_(open_backend(options, files_.config())),
       weights_(load_weights(files_, *backend_)),
       memory_(
-          plan_memory(options, files_.config(), page_layout(files_.config(), backend_->compute_dtype()).block_bytes())),
+          plan_memory(options, files_.config(), page_layout(files_.config(), backend_->compute_dtype()).block_bytes(),
+                      backend_->default_kv_bytes())),
       layout_(page_layout(files_.config(), backend_->compute_dtype())),
       kv_memory_(backend_->allocate(static_cast<std::size_t>(memory_.blocks * layout_.block_bytes()))),
       pages_(layout_, static_cast<std::int32_t>(memory_.blocks), kv_memory_->data()),
@@ -123,8 +126,9 @@ Engine::Impl::Impl(const EngineOptions& options)
   const auto tile = static_cast<std::size_t>(decoder_.max_logit_rows());
   ids_.reserve(rows);
   draws_.reserve(rows);
-  for (auto* list : {&logit_rows_, &tile_rows_, &sampled_, &judged_rows_, &judged_tokens_}) list->reserve(tile);
-  stat_values_.reserve(tile);
+  for (auto* list : {&logit_rows_, &tile_rows_, &judged_rows_, &judged_tokens_, &judged_draws_}) list->reserve(tile);
+  sampled_.reserve(rows);
+  stat_values_.reserve(rows);
   sample_requests_.reserve(tile);
   slices_.reserve(sequences);
   gauge_items_.reserve(sequences);
@@ -202,6 +206,8 @@ bool Engine::Impl::step() {
   ++stats_.steps;
   compute(plan);
   gauge(plan);
+  backend_->wait();  // the step's only wait: tokens and statistics reach the host together
+  accept_draws();
   touched_.clear();
   for (const StepPlan::Item& item : plan.items) touched_.push_back(static_cast<RunningSequence*>(item.sequence));
   scheduler_.complete_step();  // the plan is void from here
@@ -225,6 +231,8 @@ void Engine::Impl::compute(const StepPlan& plan) {
   ids_.clear();
   slices_.clear();
   draws_.clear();
+  sampled_.clear();
+  stat_values_.clear();
   const double now = now_ms();
   for (const StepPlan::Item& item : plan.items) {
     auto& sequence = *static_cast<RunningSequence*>(item.sequence);
@@ -249,7 +257,7 @@ void Engine::Impl::compute(const StepPlan& plan) {
   decoder_.forward({.ids = ids_, .sequences = slices_, .pages = pages_.view()});
   const auto tile = static_cast<std::size_t>(decoder_.max_logit_rows());
   for (std::size_t first = 0; first < draws_.size(); first += tile)
-    process_draws(std::span(draws_).subspan(first, std::min(tile, draws_.size() - first)));
+    decide(std::span<const Draw>(draws_).subspan(first, std::min(tile, draws_.size() - first)));
 }
 
 void Engine::Impl::plan_draws(const StepPlan::Item& item, std::int64_t first_row) {
@@ -276,7 +284,8 @@ void Engine::Impl::plan_draws(const StepPlan::Item& item, std::int64_t first_row
                       .given = true});
 }
 
-void Engine::Impl::process_draws(std::span<Draw> draws) {
+// Puts the draws' tokens and statistics under way; they are on the host after Backend::wait().
+void Engine::Impl::decide(std::span<const Draw> draws) {
   logit_rows_.clear();  // each row of the step once: draws of one row are neighbours
   tile_rows_.clear();   // draw -> row of the tile
   for (const Draw& draw : draws) {
@@ -286,21 +295,9 @@ void Engine::Impl::process_draws(std::span<Draw> draws) {
   const MatrixView logits = decoder_.logits(logit_rows_);
   sample(logits, draws);
   judge(logits, draws);
-  std::size_t judged = 0;
-  for (const Draw& draw : draws) {
-    RunningSequence& sequence = *draw.sequence;
-    const TokenLogitStats* const stats =
-        sequence.group->request.scores.prob && draw.token >= 0 ? &stat_values_[judged++] : nullptr;
-    if (!draw.given) {
-      accept(sequence, draw.token, stats);
-      continue;
-    }
-    sequence.stats.push_back(*stats);
-    sequence.max_cached_prefix = sequence.group->prompt_tokens() - 1 + static_cast<std::int64_t>(sequence.stats.size());
-  }
 }
 
-void Engine::Impl::sample(const MatrixView& logits, std::span<Draw> draws) {
+void Engine::Impl::sample(const MatrixView& logits, std::span<const Draw> draws) {
   sample_requests_.clear();
   for (std::size_t i = 0; i < draws.size(); ++i) {
     if (draws[i].given) continue;
@@ -316,26 +313,49 @@ void Engine::Impl::sample(const MatrixView& logits, std::span<Draw> draws) {
          .stream = mix64(sequence.group->request.stream) + static_cast<std::uint64_t>(sequence.sample),
          .draw = sequence.response.size()});
   }
-  sampled_.resize(sample_requests_.size());
-  if (sampled_.empty()) return;
-  backend_->sample({.logits = logits, .requests = sample_requests_, .out = sampled_});
-  std::size_t next = 0;
-  for (Draw& draw : draws)
-    if (!draw.given) draw.token = sampled_[next++];
+  if (sample_requests_.empty()) return;
+  const std::size_t first = sampled_.size();
+  sampled_.resize(first + sample_requests_.size());
+  backend_->sample({.logits = logits, .requests = sample_requests_, .out = std::span(sampled_).subspan(first)});
 }
 
 void Engine::Impl::judge(const MatrixView& logits, std::span<const Draw> draws) {
   judged_rows_.clear();
   judged_tokens_.clear();
+  judged_draws_.clear();
+  std::int32_t drawn = 0;
   for (std::size_t i = 0; i < draws.size(); ++i) {
-    if (!draws[i].sequence->group->request.scores.prob || draws[i].token < 0) continue;
+    const std::int32_t draw = draws[i].given ? -1 : drawn++;
+    if (!draws[i].sequence->group->request.scores.prob) continue;
     judged_rows_.push_back(tile_rows_[i]);
-    judged_tokens_.push_back(draws[i].token);
+    judged_tokens_.push_back(draws[i].given ? draws[i].token : 0);
+    judged_draws_.push_back(draw);
   }
-  stat_values_.resize(judged_rows_.size());
   if (judged_rows_.empty()) return;
   ++stats_.stats_calls;
-  backend_->logits_stats({.logits = logits, .rows = judged_rows_, .chosen = judged_tokens_, .out = stat_values_});
+  const std::size_t first = stat_values_.size();
+  stat_values_.resize(first + judged_rows_.size());
+  backend_->logits_stats({.logits = logits,
+                          .rows = judged_rows_,
+                          .chosen = judged_tokens_,
+                          .draws = judged_draws_,
+                          .out = std::span(stat_values_).subspan(first)});
+}
+
+// Hands every draw of the step to its sequence, in the order of the plan.
+void Engine::Impl::accept_draws() {
+  auto token = sampled_.cbegin();
+  auto judged = stat_values_.cbegin();
+  for (const Draw& draw : draws_) {
+    RunningSequence& sequence = *draw.sequence;
+    const TokenLogitStats* const stats = sequence.group->request.scores.prob ? &*judged++ : nullptr;
+    if (!draw.given) {
+      accept(sequence, *token++, stats);
+      continue;
+    }
+    sequence.stats.push_back(*stats);
+    sequence.max_cached_prefix = sequence.group->prompt_tokens() - 1 + static_cast<std::int64_t>(sequence.stats.size());
+  }
 }
 
 bool Engine::Impl::ends_text(std::int32_t token) const {
@@ -383,7 +403,8 @@ void Engine::Impl::gauge(const StepPlan& plan) {
       auto& sequence = *static_cast<RunningSequence*>(item.sequence);
       if (!sequence.gauge || sequence.group->request.scores.part != part) continue;
       if (const auto next =
-              sequence.gauge->advance(item.first_position + item.rows, sequence.preemptions, sequence.blocks.data()))
+              sequence.gauge->advance(*backend_, item.first_position + item.rows, sequence.preemptions,
+                                     sequence.blocks.data()))
         gauge_items_.push_back(*next);
     }
     if (gauge_items_.empty()) continue;
@@ -397,7 +418,7 @@ void Engine::Impl::fork_answers(RequestGroup& group) {
   RunningSequence& parent = *group.sequences[0];
   for (std::size_t i = 1; i < group.sequences.size(); ++i) {
     RunningSequence& child = *group.sequences[i];
-    if (parent.gauge) child.gauge = parent.gauge->fork();
+    if (parent.gauge) child.gauge = parent.gauge->fork(*backend_);
     if (child.done) {
       finish(child);
       continue;
@@ -412,6 +433,11 @@ void Engine::Impl::finish(RunningSequence& sequence) {
   const Request& request = group.request;
   if (sequence.scheduled) scheduler_.finish(sequence);
   group.finished.preemptions += sequence.preemptions;
+  if (sequence.gauge) {
+    sequence.trajectory = sequence.gauge->read(*backend_);
+    if (request.scores.keep_trajectory) sequence.steps = sequence.gauge->read_steps(*backend_);
+    sequence.gauge.reset();  // its memory on the device is free for others while the group's other answers go on
+  }
   if (--group.unfinished > 0) return;
 
   for (const auto& done : group.sequences) {
@@ -427,12 +453,10 @@ void Engine::Impl::finish(RunningSequence& sequence) {
       answer.finish_reason = request.response_finished ? FinishReason::kStop : FinishReason::kLength;
     }
     answer.tokens = std::move(done->response);
-    if (done->gauge) {
-      answer.kv_coe = kv_coe_scores(backend_->read_trajectory(done->gauge->state()));
-      if (request.scores.keep_trajectory) {
-        answer.dr = done->gauge->state().dr;
-        answer.dtheta = done->gauge->state().dtheta;
-      }
+    if (request.scores.kv_coe) {
+      answer.kv_coe = kv_coe_scores(done->trajectory);
+      answer.dr = std::move(done->steps.dr);
+      answer.dtheta = std::move(done->steps.dtheta);
     }
     if (request.scores.prob) answer.prob = prob_scores(done->stats, files_.config().vocab);
     group.finished.answers.push_back(std::move(answer));

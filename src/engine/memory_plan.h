@@ -1,10 +1,8 @@
 #pragma once
 #include <cstdint>
-#include <memory>
 
 #include "kvgauge/engine.h"
 #include "loader/model_config.h"
-#include "ops/backend.h"
 
 namespace kvgauge {
 
@@ -15,11 +13,9 @@ struct MemoryPlan {
 };
 
 /// @param block_bytes of one block over all layers
+/// @param default_bytes for all blocks where options.kv_memory is 0 (Backend::default_kv_bytes)
 /// @throws UsageError if kv_memory or max_model_len cannot be kept, naming both numbers and the remedy
-MemoryPlan plan_memory(const EngineOptions& options, const ModelConfig& config, std::int64_t block_bytes);
-
-/// The back end that --device, --dtype, --threads and --batch-invariant name.
-/// @throws UsageError for values it does not know, DeviceError for a device that is not there
-std::unique_ptr<Backend> open_backend(const EngineOptions& options, const ModelConfig& config);
+MemoryPlan plan_memory(const EngineOptions& options, const ModelConfig& config, std::int64_t block_bytes,
+                       std::uint64_t default_bytes);
 
 }  // namespace kvgauge

@@ -20,7 +20,9 @@ struct RunningSequence : Sequence {
   std::int64_t sample = 0;             ///< index among the request's answers
   std::vector<std::int32_t> response;  ///< sampled so far, or all teacher-forced tokens
   std::vector<TokenLogitStats> stats;  ///< one per response token whose logits have been seen; empty unless asked for
-  std::optional<TrajectoryGauge> gauge;
+  std::optional<TrajectoryGauge> gauge;  ///< until the sequence is done
+  TrajectorySums trajectory;             ///< from then on
+  TrajectorySteps steps;                 ///< if they were asked for
   std::optional<StreamDecoder> decoder;
   std::optional<StopMatcher> matcher;
   std::string text;

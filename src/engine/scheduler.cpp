@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "kv/paged_view.h"
 
 namespace kvgauge {
 namespace {
 
-std::int64_t pages_of(std::int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
+std::int64_t pages_of(std::int64_t tokens) { return ceil_div(tokens, kPageTokens); }
 std::int64_t owned(const Sequence& sequence) { return static_cast<std::int64_t>(sequence.blocks.size()); }
 std::int64_t known(const Sequence& sequence) { return static_cast<std::int64_t>(sequence.tokens.size()); }
 

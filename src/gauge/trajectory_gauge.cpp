@@ -21,39 +21,44 @@ TrajectoryGauge::TrajectoryGauge(GaugeSpan span, std::int64_t prompt_tokens, std
     : span_(span),
       prompt_tokens_(prompt_tokens),
       capacity_(capacity),
-      next_(span_positions(span, prompt_tokens, 0).begin) {
-  const PositionRange longest = span_positions(span, prompt_tokens, capacity);
-  const auto points = static_cast<std::size_t>(longest.end - longest.begin);
-  state_.first.assign(static_cast<std::size_t>(vector_values), 0.0f);
-  state_.previous.assign(static_cast<std::size_t>(vector_values), 0.0f);
-  state_.dr.reserve(points);
-  state_.dtheta.reserve(points);
-}
+      values_(vector_values),
+      next_(span_positions(span, prompt_tokens, 0).begin) {}
 
-std::optional<TrajectoryItem> TrajectoryGauge::advance(std::int64_t computed, std::int64_t preemptions,
-                                                       const std::int32_t* blocks) {
+std::optional<TrajectoryItem> TrajectoryGauge::advance(Backend& backend, std::int64_t computed,
+                                                       std::int64_t preemptions, const std::int32_t* blocks) {
   if (preemptions != preemptions_) {
     preemptions_ = preemptions;
     next_ = span_positions(span_, prompt_tokens_, 0).begin;
-    state_.points = 0;
-    state_.dr.clear();
-    state_.dtheta.clear();
+    if (state_) state_->restart();
   }
   const PositionRange range = span_positions(span_, prompt_tokens_, computed);
   if (range.end <= next_) return std::nullopt;
-  const TrajectoryItem item{.blocks = blocks, .begin = next_, .end = range.end, .state = &state_};
+  if (!state_) {
+    const PositionRange longest = span_positions(span_, prompt_tokens_, capacity_);
+    state_ = backend.make_trajectory(values_, longest.end - longest.begin);
+  }
+  const TrajectoryItem item{.blocks = blocks, .begin = next_, .end = range.end, .state = state_.get()};
   next_ = range.end;
   return item;
 }
 
-TrajectoryGauge TrajectoryGauge::fork() const {
-  TrajectoryGauge child(span_, prompt_tokens_, capacity_, static_cast<std::int64_t>(state_.first.size()));
+TrajectorySums TrajectoryGauge::read(Backend& backend) const {
+  if (!state_) return {.sum_m_cos_a = kUndefined, .sum_m_sin_a = kUndefined};
+  return backend.read_trajectory(*state_);
+}
+
+TrajectorySteps TrajectoryGauge::read_steps(Backend& backend) const {
+  return state_ ? backend.read_steps(*state_) : TrajectorySteps{};
+}
+
+TrajectoryGauge TrajectoryGauge::fork(Backend& backend) const {
+  TrajectoryGauge child(span_, prompt_tokens_, capacity_, values_);
   child.next_ = next_;
-  child.state_.points = state_.points;
-  child.state_.first = state_.first;
-  child.state_.previous = state_.previous;
-  child.state_.dr.insert(child.state_.dr.end(), state_.dr.begin(), state_.dr.end());
-  child.state_.dtheta.insert(child.state_.dtheta.end(), state_.dtheta.begin(), state_.dtheta.end());
+  if (state_) {
+    const PositionRange longest = span_positions(span_, prompt_tokens_, capacity_);
+    child.state_ = backend.make_trajectory(values_, longest.end - longest.begin);
+    backend.copy_trajectory(*state_, *child.state_);
+  }
   return child;
 }
 

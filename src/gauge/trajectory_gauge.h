@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "kvgauge/scores.h"
-#include "ops/kv_trajectory.h"
+#include "ops/backend.h"
 
 namespace kvgauge {
 
@@ -27,16 +27,19 @@ class TrajectoryGauge {
   /// The cache below `preemptions` restarts is not the one we read: a sequence that was preempted is gauged again from
   /// its span's begin, so that its scores are those of the bytes its pages hold at the end.
   /// @return the positions to read now that `computed` positions are in the pages, or nothing
-  std::optional<TrajectoryItem> advance(std::int64_t computed, std::int64_t preemptions, const std::int32_t* blocks);
+  std::optional<TrajectoryItem> advance(Backend& backend, std::int64_t computed, std::int64_t preemptions,
+                                        const std::int32_t* blocks);
 
-  const TrajectoryState& state() const { return state_; }
+  std::int64_t points() const { return state_ ? state_->points() : 0; }
+  TrajectorySums read(Backend& backend) const;
+  TrajectorySteps read_steps(Backend& backend) const;
   /// For a forked sequence: the parent's points so far, with room for the child's own.
-  TrajectoryGauge fork() const;
+  TrajectoryGauge fork(Backend& backend) const;
 
  private:
   GaugeSpan span_;
-  std::int64_t prompt_tokens_, capacity_, next_, preemptions_ = 0;
-  TrajectoryState state_;
+  std::int64_t prompt_tokens_, capacity_, values_, next_, preemptions_ = 0;
+  std::unique_ptr<TrajectoryState> state_;  ///< made when the span is first reached: queued sequences hold no memory
 };
 
 }  // namespace kvgauge

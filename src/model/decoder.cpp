@@ -57,10 +57,16 @@ MatrixView Decoder::matrix(std::byte* memory, DType dtype, std::int64_t rows, st
 void Decoder::forward(const StepBatch& batch) {
   rows_ = static_cast<std::int64_t>(batch.ids.size());
   KVGAUGE_CHECK(rows_ >= 1 && rows_ <= max_rows_, "a step of ", rows_, " rows, reserved for ", max_rows_);
+  backend_.run_step(batch, [this](const StepBatch& padded) { layers(padded); });
+}
+
+void Decoder::layers(const StepBatch& batch) {
+  const auto rows = static_cast<std::int64_t>(batch.ids.size());
+  KVGAUGE_CHECK(rows <= max_rows_, "a step padded to ", rows, " rows, reserved for ", max_rows_);
   const DType compute = backend_.compute_dtype();
-  const MatrixView residual = matrix(residual_, DType::kF32, rows_, config_.hidden);
-  const MatrixView normed = matrix(normed_, compute, rows_, config_.hidden);
-  const MatrixView delta = matrix(delta_, DType::kF32, rows_, config_.hidden);
+  const MatrixView residual = matrix(residual_, DType::kF32, rows, config_.hidden);
+  const MatrixView normed = matrix(normed_, compute, rows, config_.hidden);
+  const MatrixView delta = matrix(delta_, DType::kF32, rows, config_.hidden);
   const auto eps = static_cast<float>(config_.rms_norm_eps);
 
   backend_.embed({.table = weights_.embedding,
@@ -75,7 +81,7 @@ void Decoder::forward(const StepBatch& batch) {
     backend_.rms_norm({.residual = residual, .x = pending, .weight = layer.attention_norm, .eps = eps, .out = normed});
     attention(layer, static_cast<int>(l), batch);
     backend_.rms_norm({.residual = residual, .x = delta, .weight = layer.ffn_norm, .eps = eps, .out = normed});
-    feed_forward(layer, rows_);
+    feed_forward(layer, rows);
     pending = delta;
   }
   backend_.rms_norm({.residual = residual, .x = delta, .weight = nullptr, .eps = eps, .out = {}});
@@ -83,13 +89,14 @@ void Decoder::forward(const StepBatch& batch) {
 
 void Decoder::attention(const LayerWeights& layer, int index, const StepBatch& batch) {
   const DType compute = backend_.compute_dtype();
+  const auto rows = static_cast<std::int64_t>(batch.ids.size());
   const int heads = static_cast<int>(config_.heads), kv_heads = static_cast<int>(config_.kv_heads),
             head_dim = static_cast<int>(config_.head_dim);
-  const MatrixView qkv = matrix(wide_, DType::kF32, rows_, std::int64_t{heads + 2 * kv_heads} * head_dim);
-  const MatrixView q = matrix(q_, DType::kF32, rows_, std::int64_t{heads} * head_dim);
-  const MatrixView mixed = matrix(mixed_, compute, rows_, std::int64_t{heads} * head_dim);
+  const MatrixView qkv = matrix(wide_, DType::kF32, rows, std::int64_t{heads + 2 * kv_heads} * head_dim);
+  const MatrixView q = matrix(q_, DType::kF32, rows, std::int64_t{heads} * head_dim);
+  const MatrixView mixed = matrix(mixed_, compute, rows, std::int64_t{heads} * head_dim);
 
-  backend_.linear({.x = matrix(normed_, compute, rows_, config_.hidden), .weight = layer.qkv, .out = qkv});
+  backend_.linear({.x = matrix(normed_, compute, rows, config_.hidden), .weight = layer.qkv, .out = qkv});
   backend_.rope_append({.qkv = qkv,
                         .heads = heads,
                         .kv_heads = kv_heads,
@@ -111,7 +118,7 @@ void Decoder::attention(const LayerWeights& layer, int index, const StepBatch& b
                             .pages = batch.pages,
                             .out = mixed});
   backend_.linear(
-      {.x = mixed, .weight = layer.attention_out, .out = matrix(delta_, DType::kF32, rows_, config_.hidden)});
+      {.x = mixed, .weight = layer.attention_out, .out = matrix(delta_, DType::kF32, rows, config_.hidden)});
 }
 
 void Decoder::feed_forward(const LayerWeights& layer, std::int64_t rows) {

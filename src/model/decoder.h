@@ -10,13 +10,6 @@
 
 namespace kvgauge {
 
-/// The new tokens of one step, all sequences one after another.
-struct StepBatch {
-  std::span<const std::int32_t> ids;         ///< [rows]
-  std::span<const SequenceSlice> sequences;  ///< cover the rows in order, without gaps
-  PagedKvView pages;                         ///< written at the new positions, read up to them
-};
-
 /// The forward pass. Owns the activations of one step, reserved at construction.
 class Decoder {
  public:
@@ -36,6 +29,7 @@ class Decoder {
 
  private:
   MatrixView matrix(std::byte* memory, DType dtype, std::int64_t rows, std::int64_t columns) const;
+  void layers(const StepBatch& batch);
   void attention(const LayerWeights& layer, int index, const StepBatch& batch);
   void feed_forward(const LayerWeights& layer, std::int64_t rows);
 

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "ops/copy_pages.h"
@@ -26,10 +27,18 @@ class DeviceMemory {
   virtual std::size_t bytes() const = 0;
 };
 
+/// The new tokens of one step, all sequences one after another. Lists on the host, pages on the device.
+struct StepBatch {
+  std::span<const std::int32_t> ids;         ///< [rows]
+  std::span<const SequenceSlice> sequences;  ///< cover the rows in order, without gaps
+  PagedKvView pages;                         ///< written at the new positions, read up to them
+};
+
 /// Fused operations of a decoder step. One implementation per kind of device; an operation's contract (shapes,
-/// equation, aliasing) stands with its Args struct. Calls run in order; results are visible to the next call; only
-/// sample(), logits_stats() and read_trajectory() hand numbers to the host. Arguments are checked by KVGAUGE_CHECK
-/// (they come from our own code). After warm_up(), no operation allocates.
+/// equation, aliasing) stands with its Args struct. Matrices, weights and pages lie in device memory, lists (spans) on
+/// the host; lists are read before a call returns. Calls run in order and results are visible to the next call, but a
+/// device works behind the host's back: what sample() and logits_stats() hand to the host is there after wait().
+/// Arguments are checked by KVGAUGE_CHECK (they come from our own code). After warm_up(), no operation allocates.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -38,6 +47,8 @@ class Backend {
   virtual DType compute_dtype() const = 0;   ///< of linear inputs and KV pages: kF32 or kBF16
   virtual bool batch_invariant() const = 0;
 
+  /// Bytes that the KV pages may take where the user did not say: what is free, less what steps need beside it.
+  virtual std::uint64_t default_kv_bytes() const = 0;
   virtual std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) = 0;
   /// Host bytes to device memory; done when it returns. Devices that share the host's memory need no more than this.
   virtual void upload(std::byte* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
@@ -52,6 +63,16 @@ class Backend {
   /// Prepares everything whose first use would allocate, for every packed weight and up to `rows` rows a step.
   virtual void warm_up(std::int64_t rows, std::int64_t max_context) = 0;
 
+  /// Runs the operations of one step's forward pass, which depend on the host only through `batch`: a device may upload
+  /// its lists once for all of them, or replay what it captured of an earlier step of the same shape instead of calling
+  /// `operations`. It is called with `batch` itself or one padded with rows that no one reads (their sequences have 0
+  /// rows).
+  virtual void run_step(const StepBatch& batch, const std::function<void(const StepBatch&)>& operations) {
+    operations(batch);
+  }
+  /// Returns when everything called so far is done. @throws DeviceError if something of it failed
+  virtual void wait() {}
+
   virtual void embed(const EmbedArgs& args) = 0;
   virtual void rms_norm(const RmsNormArgs& args) = 0;
   virtual void linear(const LinearArgs& args) = 0;
@@ -63,8 +84,14 @@ class Backend {
   virtual void kv_trajectory(const KvTrajectoryArgs& args) = 0;
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
 
-  /// Sums of a trajectory in ascending token order (METHOD.md A.3); the arrays stay where they are.
+  /// An empty trajectory of vectors of `values` numbers that can reach `capacity` points.
+  virtual std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) = 0;
+  /// Makes `to` (as large as `from` at least) a copy of `from`.
+  virtual void copy_trajectory(const TrajectoryState& from, TrajectoryState& to) = 0;
+  /// Sums of a trajectory in ascending token order (METHOD.md A.3). Waits for the device.
   virtual TrajectorySums read_trajectory(const TrajectoryState& state) = 0;
+  /// Its arrays. Waits for the device.
+  virtual TrajectorySteps read_steps(const TrajectoryState& state) = 0;
 };
 
 }  // namespace kvgauge

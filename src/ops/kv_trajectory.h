@@ -12,12 +12,22 @@ struct TrajectorySpec {
   std::span<const std::int32_t> layers;  ///< ascending; empty = all
 };
 
-/// What one sequence keeps of its trajectory between steps; lives where the back end keeps it.
+/// What one sequence keeps of its trajectory between steps: e_1, the newest e, and the arrays dr and dtheta, in memory
+/// of the back end that made it (Backend::make_trajectory) and that alone may extend, copy or read it.
 /// e vectors: kv_heads * head_dim f32 (twice that for kKV), index head * head_dim + j, K before V.
-struct TrajectoryState {
-  std::int64_t points = 0;  ///< e_1 .. e_points have been seen
-  std::vector<float> first, previous;
-  std::vector<float> dr, dtheta;  ///< points - 1 values each (0 if none); capacity reserved before the first step
+class TrajectoryState {
+ public:
+  virtual ~TrajectoryState() = default;
+  std::int64_t points() const { return points_; }  ///< e_1 .. e_points have been seen; known without waiting
+  void restart() { points_ = 0; }                  ///< forgets every point
+
+ protected:
+  std::int64_t points_ = 0;
+};
+
+/// A trajectory's arrays on the host: points - 1 values each (0 if there are none).
+struct TrajectorySteps {
+  std::vector<float> dr, dtheta;
 };
 
 /// Extends trajectories by positions [begin, end) of each sequence, reading the pages (values that attention reads):

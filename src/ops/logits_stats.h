@@ -11,7 +11,7 @@ struct LogitsStatsArgs {
   MatrixView logits;                     ///< f32 [rows, vocab]
   std::span<const std::int32_t> rows;    ///< which rows of logits; one output each (a row may be named twice)
   std::span<const std::int32_t> chosen;  ///< token of each
-  std::span<const std::int32_t> draws;   ///< empty, or of each: index of the request of the last sample() whose token is
+  std::span<const std::int32_t> draws = {};  ///< empty, or of each: index of the request of the last sample() whose token is
                                          ///< meant instead (it may not have reached the host yet), -1 = `chosen`. A
                                          ///< draw that failed gives NaN everywhere
   std::span<TokenLogitStats> out;        ///< on the host; there after Backend::wait()

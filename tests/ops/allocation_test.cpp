@@ -69,10 +69,8 @@ struct Step {
       tables.push_back(cache.take_blocks(kContext + 32));
       cache.fill(tables.back(), kContext, random);
     }
-    states.resize(kSequences);
-    for (TrajectoryState& state : states) {
-      for (auto* values : {&state.first, &state.previous, &state.dr, &state.dtheta}) values->reserve(1'000);
-    }
+    for (std::int64_t s = 0; s < kSequences; ++s)
+      states.push_back(backend->make_trajectory(kKvHeads * kHeadDim, kContext));
     slices.resize(kSequences);
     items.resize(kSequences);
     stats.resize(kRows);
@@ -97,7 +95,7 @@ struct Step {
     for (std::int64_t s = 0; s < kSequences; ++s) {
       const auto at = static_cast<std::size_t>(s);
       slices[at] = {.first_row = s * each, .rows = each, .first_position = position, .blocks = tables[at].data()};
-      items[at] = {.blocks = tables[at].data(), .begin = position, .end = position + each, .state = &states[at]};
+      items[at] = {.blocks = tables[at].data(), .begin = position, .end = position + each, .state = states[at].get()};
     }
     const std::vector<std::int32_t>& ids = rows_of_logits;
     backend->embed({.table = table.data(),
@@ -133,7 +131,7 @@ struct Step {
                            .chosen = {tokens.data(), count},
                            .out = {stats.data(), count}});
     backend->kv_trajectory({.pages = cache.view(), .spec = {}, .items = items});
-    for (const TrajectoryState& state : states) sum_of_sums += backend->read_trajectory(state).sum_dr;
+    for (const auto& state : states) sum_of_sums += backend->read_trajectory(*state).sum_dr;
     const std::int32_t from[] = {tables[0][0]}, to[] = {tables[1][0]};
     backend->copy_pages({.pages = cache.view(), .source = from, .target = to});
   }
@@ -147,7 +145,7 @@ struct Step {
   std::vector<PackedWeight> weights;
   std::vector<double> frequencies;
   std::vector<std::vector<std::int32_t>> tables;
-  std::vector<TrajectoryState> states;
+  std::vector<std::unique_ptr<TrajectoryState>> states;
   std::vector<SequenceSlice> slices;
   std::vector<TrajectoryItem> items;
   std::vector<SampleRequest> requests;

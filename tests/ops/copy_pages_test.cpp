@@ -3,9 +3,11 @@
 namespace kvgauge::testing {
 namespace {
 
-TEST(CopyPages, CopiesWholeBlocksOfAllLayersAndNothingElse) {
+class CopyPages : public OnEveryExecutor {};
+
+TEST_P(CopyPages, CopiesWholeBlocksOfAllLayersAndNothingElse) {
   Random random(test_seed(61));
-  const auto backend = backend_for(supported_isas().back());
+  const auto backend = backend_for(GetParam());
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     PagedCache cache({.layers = 3, .kv_heads = 2, .head_dim = 20, .page_tokens = 8, .dtype = dtype}, 12, random);
     const auto a = cache.take_blocks(16), b = cache.take_blocks(16), c = cache.take_blocks(16);
@@ -32,9 +34,9 @@ TEST(CopyPages, CopiesWholeBlocksOfAllLayersAndNothingElse) {
 }
 
 /// A cache laid out as [heads, tokens, dim] with a stride between tokens: only the rows are copied.
-TEST(CopyPages, LeavesForeignBytesBetweenRowsAlone) {
-  const auto backend = backend_for(supported_isas().back());
-  std::vector<float> memory(2 * 2 * 4 * 10, 7.f);
+TEST_P(CopyPages, LeavesForeignBytesBetweenRowsAlone) {
+  const auto backend = backend_for(GetParam());
+  DeviceVector<float> memory(2 * 2 * 4 * 10, 7.f);
   std::byte* k_base[] = {reinterpret_cast<std::byte*>(memory.data())};
   std::byte* v_base[] = {reinterpret_cast<std::byte*>(memory.data() + 40)};
   const PagedKvView view{.k_base = k_base,
@@ -55,6 +57,8 @@ TEST(CopyPages, LeavesForeignBytesBetweenRowsAlone) {
     for (int j = 0; j < 10; ++j)
       EXPECT_EQ(memory[static_cast<std::size_t>(80 + slot * 10 + j)], j < 6 ? static_cast<float>(slot * 6 + j) : 7.f);
 }
+
+KVGAUGE_ON_EVERY_EXECUTOR(CopyPages);
 
 }  // namespace
 }  // namespace kvgauge::testing

@@ -3,7 +3,7 @@
 namespace kvgauge::testing {
 namespace {
 
-class Embed : public OnEveryIsa {};
+class Embed : public OnEveryExecutor {};
 
 TEST_P(Embed, CopiesRowsExactly) {
   Random random(test_seed(51));
@@ -11,7 +11,7 @@ TEST_P(Embed, CopiesRowsExactly) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     constexpr std::int64_t kVocab = 50, kHidden = 37;
     const auto table = rounded(uniform_floats(random, kVocab * kHidden), dtype);
-    const auto bytes = stored(table, dtype);
+    const auto bytes = on_device(stored(table, dtype));
     const std::vector<std::int32_t> ids = {0, 49, 7, 7, 12};
     GuardedMatrix out(5, kHidden, DType::kF32);
     backend->embed({.table = bytes.data(),
@@ -27,7 +27,7 @@ TEST_P(Embed, CopiesRowsExactly) {
   }
 }
 
-KVGAUGE_ON_EVERY_ISA(Embed);
+KVGAUGE_ON_EVERY_EXECUTOR(Embed);
 
 }  // namespace
 }  // namespace kvgauge::testing

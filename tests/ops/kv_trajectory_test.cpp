@@ -6,7 +6,7 @@
 namespace kvgauge::testing {
 namespace {
 
-class KvTrajectory : public OnEveryIsa {};
+class KvTrajectory : public OnEveryExecutor {};
 
 void extend(Backend& backend, const PagedKvView& pages, const TrajectorySpec& spec,
             const std::vector<std::int32_t>& blocks, std::int64_t begin, std::int64_t end, TrajectoryState& state) {
@@ -44,10 +44,13 @@ TEST_P(KvTrajectory, MatchesTheReference) {
         cache.fill(blocks, 90, random, 3);
         TrajectorySpec spec{.part = part, .layers = {}};
         if (subset) spec.layers = some_layers;
-        TrajectoryState state;
-        extend(*backend, cache.view(), spec, blocks, 4, 90, state);
-        ASSERT_EQ(state.points, 86);
-        ASSERT_EQ(state.dr.size(), 85u);
+        const std::int64_t values = (part == GaugePart::kKV ? 2 : 1) * shape.kv_heads * shape.head_dim;
+        const auto state = backend->make_trajectory(values, 86);
+        extend(*backend, cache.view(), spec, blocks, 4, 90, *state);
+        ASSERT_EQ(state->points(), 86);
+        const TrajectorySteps steps = backend->read_steps(*state);
+        ASSERT_EQ(steps.dr.size(), 85u);
+        ASSERT_EQ(steps.dtheta.size(), 85u);
         const double layers = subset ? 3 : shape.layers;
         auto before = point(cache, shape, spec, blocks, 4);
         const auto first = before;
@@ -60,71 +63,126 @@ TEST_P(KvTrajectory, MatchesTheReference) {
           double norm = 0;
           for (const double x : before) norm += x * x;
           const auto at = static_cast<std::size_t>(t - 5);
-          EXPECT_NEAR(state.dr[at], want.dr, distance + kFloatEps * want.dr);
-          EXPECT_NEAR(state.dtheta[at], want.dtheta, 2 * distance / std::sqrt(norm) + 2 * kFloatEps * want.dtheta);
+          EXPECT_NEAR(steps.dr[at], want.dr, distance + kFloatEps * want.dr);
+          EXPECT_NEAR(steps.dtheta[at], want.dtheta, 2 * distance / std::sqrt(norm) + 2 * kFloatEps * want.dtheta);
           before = now;
         }
-        const TrajectorySums sums = backend->read_trajectory(state);
+        const TrajectorySums sums = backend->read_trajectory(*state);
         const auto ends = reference_trajectory_step(before, first);
         EXPECT_EQ(sums.tokens, 86);
         EXPECT_NEAR(sums.end_dr, ends.dr, 1e-5);
         EXPECT_NEAR(sums.end_dtheta, ends.dtheta, 1e-5);
-        const auto again = sum_trajectory<float>(state.dr, state.dtheta, sums.end_dr, sums.end_dtheta);
+        const auto again = sum_trajectory<float>(steps.dr, steps.dtheta, sums.end_dr, sums.end_dtheta);
         EXPECT_EQ(std::memcmp(&again, &sums, sizeof sums), 0);
         double total = 0;
-        for (const float dr : state.dr) total += dr;
+        for (const float dr : steps.dr) total += dr;
         EXPECT_EQ(sums.sum_dr, total);
       }
     }
   }
 }
 
-bool same(const TrajectoryState& a, const TrajectoryState& b) {
-  return a.points == b.points && a.first == b.first && a.previous == b.previous && a.dr == b.dr && a.dtheta == b.dtheta;
+/// Every bit that a trajectory has.
+struct Bits {
+  Bits(Backend& backend, const TrajectoryState& state)
+      : points(state.points()), steps(backend.read_steps(state)), sums(backend.read_trajectory(state)) {}
+  friend bool operator==(const Bits& a, const Bits& b) {
+    return a.points == b.points && a.steps.dr == b.steps.dr && a.steps.dtheta == b.steps.dtheta &&
+           std::memcmp(&a.sums, &b.sums, sizeof a.sums) == 0;
+  }
+  std::int64_t points;
+  TrajectorySteps steps;
+  TrajectorySums sums;
+};
+
+/// The same numbers on two sets of pages.
+struct TwoPlaces {
+  explicit TwoPlaces(Random& random) : cache(shape, 200, random) {
+    blocks = cache.take_blocks(700);
+    moved = cache.take_blocks(700);
+    cache.fill(blocks, 700, random);
+    for (int layer = 0; layer < shape.layers; ++layer)
+      for (std::int64_t t = 0; t < 700; ++t)
+        for (int head = 0; head < shape.kv_heads; ++head)
+          for (const bool value : {false, true}) {
+            std::vector<float> row;
+            for (int j = 0; j < shape.head_dim; ++j) row.push_back(cache.get(value, layer, blocks, t, head, j));
+            cache.put(value, layer, moved, t, head, row.data());
+          }
+  }
+  const PagedCache::Shape shape{.layers = 6, .kv_heads = 3, .head_dim = 24};
+  const TrajectorySpec spec{.part = GaugePart::kKV, .layers = {}};
+  const std::int64_t values = 2 * 3 * 24;
+  PagedCache cache;
+  std::vector<std::int32_t> blocks, moved;
+};
+
+/// Two sequences extended by random spans in shared calls, beside one that stays empty, must equal `whole`.
+void expect_any_split_equals(Backend& backend, const TwoPlaces& places, const Bits& whole, Random& random) {
+  const auto a = backend.make_trajectory(places.values, 700), b = backend.make_trajectory(places.values, 700),
+             empty = backend.make_trajectory(places.values, 0);
+  std::int64_t at_a = 0, at_b = 0;
+  while (at_a < 700 || at_b < 700) {
+    const auto next = [&](std::int64_t at) {
+      return std::min<std::int64_t>(
+          700, at + (random() % 4 == 0 ? 300 : 1) * std::uniform_int_distribution<>(0, 2)(random));
+    };
+    const std::int64_t end_a = next(at_a), end_b = next(at_b);
+    const TrajectoryItem items[] = {{.blocks = places.moved.data(), .begin = at_a, .end = end_a, .state = a.get()},
+                                    {.blocks = places.blocks.data(), .begin = 5, .end = 5, .state = empty.get()},
+                                    {.blocks = places.blocks.data(), .begin = at_b, .end = end_b, .state = b.get()}};
+    backend.kv_trajectory({.pages = places.cache.view(), .spec = places.spec, .items = items});
+    at_a = end_a;
+    at_b = end_b;
+  }
+  EXPECT_EQ(Bits(backend, *a), whole);
+  EXPECT_EQ(Bits(backend, *b), whole);
+  EXPECT_EQ(empty->points(), 0);
 }
 
-TEST(KvTrajectoryBits, DoNotDependOnSplitsBatchPagesThreadsOrInstructionSet) {
+Bits gauged_at_once(Backend& backend, const TwoPlaces& places) {
+  const auto state = backend.make_trajectory(places.values, 700);
+  extend(backend, places.cache.view(), places.spec, places.blocks, 0, 700, *state);
+  return {backend, *state};
+}
+
+TEST_P(KvTrajectory, BitsDoNotDependOnSplitsBatchOrPages) {
+  Random random(test_seed(104));
+  const TwoPlaces places(random);
+  const auto backend = backend_for(GetParam());
+  const Bits whole = gauged_at_once(*backend, places);
+  expect_any_split_equals(*backend, places, whole, random);
+}
+
+TEST(KvTrajectoryBits, DoNotDependOnThreadsOrInstructionSet) {
   Random random(test_seed(102));
-  const PagedCache::Shape shape{.layers = 6, .kv_heads = 3, .head_dim = 24};
-  PagedCache cache(shape, 200, random);
-  const auto blocks = cache.take_blocks(700), moved = cache.take_blocks(700);
-  cache.fill(blocks, 700, random);
-  for (int layer = 0; layer < shape.layers; ++layer)
-    for (std::int64_t t = 0; t < 700; ++t)
-      for (int head = 0; head < shape.kv_heads; ++head)
-        for (const bool value : {false, true}) {
-          std::vector<float> row;
-          for (int j = 0; j < shape.head_dim; ++j) row.push_back(cache.get(value, layer, blocks, t, head, j));
-          cache.put(value, layer, moved, t, head, row.data());
-        }
-  const TrajectorySpec spec{.part = GaugePart::kKV, .layers = {}};
-  TrajectoryState whole;
-  extend(*backend_for(CpuIsa::kBaseline, DType::kF32, true, 1), cache.view(), spec, blocks, 0, 700, whole);
-  const TrajectorySums sums = backend_for(CpuIsa::kBaseline)->read_trajectory(whole);
+  const TwoPlaces places(random);
+  const Bits whole = gauged_at_once(*backend_for(CpuIsa::kBaseline), places);
   for (const CpuIsa isa : supported_isas()) {
     for (const int threads : {1, 2, 3}) {
-      const auto backend = backend_for(isa, DType::kF32, true, threads);
-      TrajectoryState a, b, empty;
-      std::int64_t at_a = 0, at_b = 0;
-      while (at_a < 700 || at_b < 700) {
-        const auto next = [&](std::int64_t at) {
-          return std::min<std::int64_t>(
-              700, at + (random() % 4 == 0 ? 300 : 1) * std::uniform_int_distribution<>(0, 2)(random));
-        };
-        const std::int64_t end_a = next(at_a), end_b = next(at_b);
-        const TrajectoryItem items[] = {{.blocks = moved.data(), .begin = at_a, .end = end_a, .state = &a},
-                                        {.blocks = blocks.data(), .begin = 5, .end = 5, .state = &empty},
-                                        {.blocks = blocks.data(), .begin = at_b, .end = end_b, .state = &b}};
-        backend->kv_trajectory({.pages = cache.view(), .spec = spec, .items = items});
-        at_a = end_a;
-        at_b = end_b;
-      }
-      EXPECT_TRUE(same(a, whole) && same(b, whole)) << name(isa) << ", " << threads << " threads";
-      EXPECT_EQ(empty.points, 0);
-      const TrajectorySums read = backend->read_trajectory(a);
-      EXPECT_EQ(std::memcmp(&read, &sums, sizeof sums), 0) << name(isa);
+      SCOPED_TRACE(std::string(name(isa)) + ", " + std::to_string(threads) + " threads");
+      expect_any_split_equals(*backend_for(isa, DType::kF32, true, threads), places, whole, random);
     }
   }
+}
+
+TEST_P(KvTrajectory, ACopyGoesOnByItself) {
+  Random random(test_seed(105));
+  const TwoPlaces places(random);
+  const auto backend = backend_for(GetParam());
+  const Bits whole = gauged_at_once(*backend, places);
+  const auto parent = backend->make_trajectory(places.values, 700), child = backend->make_trajectory(places.values, 900);
+  extend(*backend, places.cache.view(), places.spec, places.blocks, 0, 301, *parent);
+  backend->copy_trajectory(*parent, *child);
+  extend(*backend, places.cache.view(), places.spec, places.moved, 301, 700, *child);
+  EXPECT_EQ(Bits(*backend, *child), whole);
+  EXPECT_EQ(parent->points(), 301);
+  extend(*backend, places.cache.view(), places.spec, places.blocks, 301, 700, *parent);
+  EXPECT_EQ(Bits(*backend, *parent), whole);
+  parent->restart();
+  EXPECT_EQ(backend->read_trajectory(*parent).tokens, 0);
+  extend(*backend, places.cache.view(), places.spec, places.blocks, 0, 700, *parent);
+  EXPECT_EQ(Bits(*backend, *parent), whole);
 }
 
 TEST_P(KvTrajectory, ZeroVectorsAndEmptyTrajectoriesFollowTheMethod) {
@@ -135,17 +193,18 @@ TEST_P(KvTrajectory, ZeroVectorsAndEmptyTrajectoriesFollowTheMethod) {
   const std::vector<float> zero(20, 0.f), one(20, 1.f);
   for (std::int64_t t = 0; t < 4; ++t)
     for (int layer = 0; layer < 2; ++layer) cache.put(true, layer, blocks, t, 0, t < 2 ? zero.data() : one.data());
-  TrajectoryState state;
-  EXPECT_EQ(backend->read_trajectory(state).tokens, 0);
-  extend(*backend, cache.view(), {}, blocks, 0, 1, state);
-  EXPECT_EQ(backend->read_trajectory(state).tokens, 1);
-  extend(*backend, cache.view(), {}, blocks, 1, 4, state);
-  EXPECT_EQ(state.dtheta, (std::vector<float>{0.f, static_cast<float>(std::acos(0.0)), 0.f}));
-  EXPECT_EQ(state.dr[0], 0.f);
-  EXPECT_NEAR(state.dr[1], std::sqrt(20.0), 1e-6);
+  const auto state = backend->make_trajectory(20, 4);
+  EXPECT_EQ(backend->read_trajectory(*state).tokens, 0);
+  extend(*backend, cache.view(), {}, blocks, 0, 1, *state);
+  EXPECT_EQ(backend->read_trajectory(*state).tokens, 1);
+  extend(*backend, cache.view(), {}, blocks, 1, 4, *state);
+  const TrajectorySteps steps = backend->read_steps(*state);
+  EXPECT_EQ(steps.dtheta, (std::vector<float>{0.f, static_cast<float>(std::acos(0.0)), 0.f}));
+  EXPECT_EQ(steps.dr[0], 0.f);
+  EXPECT_NEAR(steps.dr[1], std::sqrt(20.0), 1e-6);
 }
 
-KVGAUGE_ON_EVERY_ISA(KvTrajectory);
+KVGAUGE_ON_EVERY_EXECUTOR(KvTrajectory);
 
 }  // namespace
 }  // namespace kvgauge::testing

@@ -5,7 +5,7 @@
 namespace kvgauge::testing {
 namespace {
 
-class Linear : public OnEveryIsa {};
+class Linear : public OnEveryExecutor {};
 
 PackedWeight pack(Backend& backend, const std::vector<float>& weight, std::int64_t rows, std::int64_t columns) {
   std::int64_t next = 0;
@@ -28,8 +28,8 @@ struct Case {
 const std::vector<Case> kCases = {{1, 1, 1},    {1, 7, 3},     {2, 33, 5},    {3, 64, 16},   {5, 65, 31},  {6, 100, 64},
                                   {7, 31, 128}, {13, 130, 77}, {33, 96, 192}, {200, 70, 50}, {8, 960, 576}};
 
-void expect_matches(CpuIsa isa, DType dtype, bool batch_invariant, const Case& shape, Random& random) {
-  const auto backend = backend_for(isa, dtype, batch_invariant, 2);
+void expect_matches(const Executor& executor, DType dtype, bool batch_invariant, const Case& shape, Random& random) {
+  const auto backend = backend_for(executor, dtype, batch_invariant, 2);
   const auto x = rounded(uniform_floats(random, static_cast<std::size_t>(shape.rows * shape.depth)), dtype);
   const auto w = rounded(uniform_floats(random, static_cast<std::size_t>(shape.columns * shape.depth)), dtype);
   const PackedWeight packed = pack(*backend, w, shape.columns, shape.depth);
@@ -44,7 +44,7 @@ void expect_matches(CpuIsa isa, DType dtype, bool batch_invariant, const Case& s
     // one chain (or several shorter ones) of `depth` roundings, each at most eps of a partial sum <= magnitude;
     // a pair product may round its parts separately
     const double tolerance = 2 * (static_cast<double>(shape.depth) + 1) * kFloatEps * want.magnitude[i];
-    ASSERT_NEAR(got[i], want.out[i], tolerance) << name(isa) << ' ' << name(dtype) << " [" << shape.rows << ','
+    ASSERT_NEAR(got[i], want.out[i], tolerance) << name(executor) << ' ' << name(dtype) << " [" << shape.rows << ','
                                                 << shape.columns << ',' << shape.depth << "] at " << i;
   }
   EXPECT_TRUE(out.intact());
@@ -110,7 +110,7 @@ TEST(LinearOneDnn, ReadsOurPanelsAndMatchesTheReference) {
   }
 }
 
-KVGAUGE_ON_EVERY_ISA(Linear);
+KVGAUGE_ON_EVERY_EXECUTOR(Linear);
 
 }  // namespace
 }  // namespace kvgauge::testing

@@ -14,7 +14,7 @@ std::vector<TokenLogitStats> stats_of(Backend& backend, const GuardedMatrix& log
   return out;
 }
 
-class LogitsStats : public OnEveryIsa {};
+class LogitsStats : public OnEveryExecutor {};
 
 TEST_P(LogitsStats, MatchesTheReference) {
   Random random(test_seed(81));
@@ -88,7 +88,7 @@ TEST(LogitsStatsBits, AreTheSameOnEveryInstructionSetAndInAnyBatch) {
   }
 }
 
-KVGAUGE_ON_EVERY_ISA(LogitsStats);
+KVGAUGE_ON_EVERY_EXECUTOR(LogitsStats);
 
 }  // namespace
 }  // namespace kvgauge::testing

@@ -1,6 +1,6 @@
 #pragma once
 // What the operation tests share: seeded numbers, canaries, paged caches in shuffled page order, one back end per
-// instruction set.
+// executor.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,6 +14,8 @@
 
 #include "core/dtype.h"
 #include "cpu/cpu_backend.h"
+#include "support/device_vector.h"
+#include "support/executors.h"
 #include "support/paths.h"
 
 namespace kvgauge::testing {
@@ -105,7 +107,7 @@ class GuardedMatrix {
  private:
   static constexpr std::size_t kGuard = 64;
   static constexpr unsigned char kMark = 0xff;  // as numbers: NaN, so that reading a guard shows too
-  std::vector<std::byte> bytes_;
+  DeviceVector<std::byte> bytes_;
   MatrixView view_;
 };
 
@@ -177,7 +179,7 @@ class PagedCache {
             put(value, layer, blocks, t, head,
                 uniform_floats(random, static_cast<std::size_t>(shape_.head_dim), -scale, scale).data());
   }
-  const std::vector<std::byte>& bytes() const { return bytes_; }
+  const DeviceVector<std::byte>& bytes() const { return bytes_; }
 
  private:
   std::byte* slot(bool value, int layer, const std::vector<std::int32_t>& blocks, std::int64_t position,
@@ -188,24 +190,22 @@ class PagedCache {
   }
 
   Shape shape_;
-  std::vector<std::byte> bytes_;
+  DeviceVector<std::byte> bytes_;
   std::vector<std::byte*> k_base_, v_base_;
   std::vector<std::int32_t> free_;
   PagedKvView view_;
 };
 
-inline std::unique_ptr<Backend> backend_for(CpuIsa isa, DType dtype = DType::kF32, bool batch_invariant = true,
-                                            int threads = 1) {
-  return make_cpu_backend({.threads = threads, .compute_dtype = dtype, .batch_invariant = batch_invariant, .isa = isa});
-}
-
-/// A fixture whose cases run once for every instruction set of this processor.
-class OnEveryIsa : public ::testing::TestWithParam<CpuIsa> {
+/// A fixture whose cases run once for every executor.
+class OnEveryExecutor : public ::testing::TestWithParam<Executor> {
  protected:
-  bool has_bf16_products() const { return GetParam() >= CpuIsa::kAvx2; }
+  void SetUp() override {
+    if (const std::string reason = reason_to_skip(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
+  }
+  bool has_bf16_products() const { return GetParam().on_device() || GetParam().isa >= CpuIsa::kAvx2; }
 };
-#define KVGAUGE_ON_EVERY_ISA(Suite)                                                      \
-  INSTANTIATE_TEST_SUITE_P(Isa, Suite, ::testing::ValuesIn(::kvgauge::supported_isas()), \
-                           [](const auto& instance) { return std::string(name(instance.param)); })
+#define KVGAUGE_ON_EVERY_EXECUTOR(Suite)                                                        \
+  INSTANTIATE_TEST_SUITE_P(Executor, Suite, ::testing::ValuesIn(::kvgauge::testing::executors()), \
+                           [](const auto& instance) { return name(instance.param); })
 
 }  // namespace kvgauge::testing

@@ -5,7 +5,7 @@
 namespace kvgauge::testing {
 namespace {
 
-class PagedAttention : public OnEveryIsa {};
+class PagedAttention : public OnEveryExecutor {};
 
 struct Sequence {
   std::int64_t context = 0, rows = 0;  ///< tokens in the pages before, and the new ones
@@ -64,7 +64,7 @@ struct Problem {
   std::vector<SequenceSlice> slices;
 };
 
-void expect_matches(Problem& problem, CpuIsa isa) {
+void expect_matches(Problem& problem, const Executor& executor) {
   const Case& c = problem.shape;
   const int group = c.heads / c.kv_heads;
   const double scale = static_cast<double>(problem.args().scale);
@@ -99,7 +99,7 @@ void expect_matches(Problem& problem, CpuIsa isa) {
         for (int j = 0; j < c.head_dim; ++j)
           ASSERT_NEAR(problem.out.at(slice.first_row + r, std::int64_t{head} * c.head_dim + j),
                       want[static_cast<std::size_t>(j)], tolerance)
-              << name(isa) << " heads " << c.heads << '/' << c.kv_heads << " dim " << c.head_dim << " seq " << s
+              << name(executor) << " heads " << c.heads << '/' << c.kv_heads << " dim " << c.head_dim << " seq " << s
               << " row " << r << " head " << head << " j " << j;
       }
     }
@@ -178,7 +178,7 @@ TEST_P(PagedAttention, WhatLiesBehindARowIsNotRead) {
   for (std::size_t i = 0; i < 20 * 4 * 64; ++i) ASSERT_EQ(got[i], want[i]) << i;
 }
 
-KVGAUGE_ON_EVERY_ISA(PagedAttention);
+KVGAUGE_ON_EVERY_EXECUTOR(PagedAttention);
 
 }  // namespace
 }  // namespace kvgauge::testing

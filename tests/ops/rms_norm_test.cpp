@@ -5,7 +5,7 @@
 namespace kvgauge::testing {
 namespace {
 
-class RmsNorm : public OnEveryIsa {};
+class RmsNorm : public OnEveryExecutor {};
 
 TEST_P(RmsNorm, MatchesTheReference) {
   Random random(test_seed(31));
@@ -16,7 +16,7 @@ TEST_P(RmsNorm, MatchesTheReference) {
         for (const bool adds : {false, true}) {
           const auto count = static_cast<std::size_t>(rows * columns);
           const auto r = uniform_floats(random, count, -5, 5), x = uniform_floats(random, count);
-          const auto w = uniform_floats(random, static_cast<std::size_t>(columns), 0, 2);
+          const auto w = on_device(uniform_floats(random, static_cast<std::size_t>(columns), 0, 2));
           GuardedMatrix residual(rows, columns, DType::kF32), added(rows, columns, DType::kF32, 9),
               out(rows, columns, dtype, 3);
           residual.set(r);
@@ -57,7 +57,7 @@ TEST_P(RmsNorm, ARowHasTheSameBitsAloneAndTheSumCanBeAskedForAlone) {
   const auto backend = backend_for(GetParam());
   GuardedMatrix all(50, 600, DType::kF32), out(50, 600, DType::kF32), one(1, 600, DType::kF32);
   all.set(uniform_floats(random, 50 * 600));
-  const std::vector<float> w(600, 1.f);
+  const DeviceVector<float> w(600, 1.f);
   backend->rms_norm({.residual = all.view(), .x = {}, .weight = w.data(), .out = out.view()});
   MatrixView row = all.view();
   row.data = static_cast<float*>(row.data) + 7 * row.stride;
@@ -70,7 +70,7 @@ TEST_P(RmsNorm, ARowHasTheSameBitsAloneAndTheSumCanBeAskedForAlone) {
     ASSERT_EQ(all.at(i / 600, i % 600), before[static_cast<std::size_t>(i)] + out.at(i / 600, i % 600));
 }
 
-KVGAUGE_ON_EVERY_ISA(RmsNorm);
+KVGAUGE_ON_EVERY_EXECUTOR(RmsNorm);
 
 }  // namespace
 }  // namespace kvgauge::testing

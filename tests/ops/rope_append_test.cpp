@@ -5,7 +5,7 @@
 namespace kvgauge::testing {
 namespace {
 
-class RopeAppend : public OnEveryIsa {};
+class RopeAppend : public OnEveryExecutor {};
 
 struct Case {
   int heads, kv_heads, head_dim;
@@ -35,9 +35,9 @@ TEST_P(RopeAppend, MatchesTheReferenceAndWritesOnlyItsSlots) {
     GuardedMatrix qkv(rows, std::int64_t{all_heads} * c.head_dim, DType::kF32),
         q_out(rows, std::int64_t{c.heads} * c.head_dim, DType::kF32);
     qkv.set(uniform_floats(random, static_cast<std::size_t>(rows * all_heads * c.head_dim), -2, 2));
-    const auto bias = uniform_floats(random, static_cast<std::size_t>(all_heads * c.head_dim));
-    const auto q_norm = uniform_floats(random, static_cast<std::size_t>(c.head_dim), 0.5, 2),
-               k_norm = uniform_floats(random, static_cast<std::size_t>(c.head_dim), 0.5, 2);
+    const auto bias = on_device(uniform_floats(random, static_cast<std::size_t>(all_heads * c.head_dim)));
+    const auto q_norm = on_device(uniform_floats(random, static_cast<std::size_t>(c.head_dim), 0.5, 2)),
+               k_norm = on_device(uniform_floats(random, static_cast<std::size_t>(c.head_dim), 0.5, 2));
     std::vector<double> frequencies;
     for (int i = 0; i < c.head_dim / 2; ++i) frequencies.push_back(std::pow(10'000.0, -2.0 * i / c.head_dim));
     std::vector<std::vector<std::int32_t>> tables;
@@ -136,7 +136,7 @@ TEST_P(RopeAppend, ATokenHasTheSameBitsInAnyChunk) {
           ASSERT_EQ(cache.get(value, 0, one, t, head, j), cache.get(value, 0, other, t, head, j));
 }
 
-KVGAUGE_ON_EVERY_ISA(RopeAppend);
+KVGAUGE_ON_EVERY_EXECUTOR(RopeAppend);
 
 }  // namespace
 }  // namespace kvgauge::testing

@@ -8,7 +8,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-class Sample : public OnEveryIsa {};
+class Sample : public OnEveryExecutor {};
 
 std::vector<std::int32_t> draw(Backend& backend, const GuardedMatrix& logits,
                                const std::vector<SampleRequest>& requests) {
@@ -130,7 +130,7 @@ TEST_P(Sample, ARowDoesNotDependOnItsBatchOrTheThreads) {
   for (std::size_t i = 0; i < requests.size(); ++i) EXPECT_EQ(draw(*alone, logits, {requests[i]})[0], together[i]);
 }
 
-KVGAUGE_ON_EVERY_ISA(Sample);
+KVGAUGE_ON_EVERY_EXECUTOR(Sample);
 
 TEST(SampleBits, DrawsAreTheSameOnEveryInstructionSet) {
   Random random(test_seed(94));

@@ -5,7 +5,7 @@
 namespace kvgauge::testing {
 namespace {
 
-class Swiglu : public OnEveryIsa {};
+class Swiglu : public OnEveryExecutor {};
 
 TEST_P(Swiglu, MatchesTheReferenceFromEndToEnd) {
   Random random(test_seed(41));
@@ -37,7 +37,7 @@ TEST_P(Swiglu, MatchesTheReferenceFromEndToEnd) {
   }
 }
 
-KVGAUGE_ON_EVERY_ISA(Swiglu);
+KVGAUGE_ON_EVERY_EXECUTOR(Swiglu);
 
 }  // namespace
 }  // namespace kvgauge::testing

@@ -13,23 +13,23 @@
 namespace kvgauge::testing {
 namespace {
 
-std::vector<std::uint64_t> bits_of(Backend& backend, const TrajectoryState& state) {
-  std::vector<std::uint64_t> words = {static_cast<std::uint64_t>(state.points)};
-  for (const float x : state.dr) words.push_back(std::bit_cast<std::uint32_t>(x));
-  for (const float x : state.dtheta) words.push_back(std::bit_cast<std::uint32_t>(x));
-  const TrajectorySums sums = backend.read_trajectory(state);
+std::vector<std::uint64_t> bits_of(std::int64_t points, const TrajectorySteps& steps, const TrajectorySums& sums) {
+  std::vector<std::uint64_t> words = {static_cast<std::uint64_t>(points)};
+  for (const float x : steps.dr) words.push_back(std::bit_cast<std::uint32_t>(x));
+  for (const float x : steps.dtheta) words.push_back(std::bit_cast<std::uint32_t>(x));
   for (const double x : {sums.sum_dr, sums.sum_dtheta, sums.end_dr, sums.end_dtheta, sums.sum_m_cos_a, sums.sum_m_sin_a,
                          sums.sum_dr_cos, sums.sum_dr_sin})
     words.push_back(std::bit_cast<std::uint64_t>(x));
   return words;
 }
 
-TrajectoryState gauge_at_once(Backend& backend, const PagedKvView& pages, const std::vector<std::int32_t>& table,
-                              PositionRange range, GaugePart part) {
-  TrajectoryState state;
-  const TrajectoryItem item{.blocks = table.data(), .begin = range.begin, .end = range.end, .state = &state};
+std::vector<std::uint64_t> gauge_at_once(Backend& backend, const PagedKvView& pages,
+                                         const std::vector<std::int32_t>& table, PositionRange range, GaugePart part) {
+  const std::int64_t values = (part == GaugePart::kKV ? 2 : 1) * pages.kv_heads * pages.head_dim;
+  const auto state = backend.make_trajectory(values, range.end - range.begin);
+  const TrajectoryItem item{.blocks = table.data(), .begin = range.begin, .end = range.end, .state = state.get()};
   backend.kv_trajectory({.pages = pages, .spec = {.part = part, .layers = {}}, .items = {&item, 1}});
-  return state;
+  return bits_of(state->points(), backend.read_steps(*state), backend.read_trajectory(*state));
 }
 
 TEST(GaugePages, TheSameBytesGiveTheSameBitsHoweverTheyAreRead) {
@@ -60,14 +60,14 @@ TEST(GaugePages, TheSameBytesGiveTheSameBitsHoweverTheyAreRead) {
           const std::int64_t chunk = std::min(positions - at, 1 + (below(2) == 0 ? below(3) : below(70)));
           run.feed(std::span(ids).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(chunk)));
           at += chunk;
-          if (const auto item = online.advance(at, 0, run.table.data()))
+          if (const auto item = online.advance(run.backend, at, 0, run.table.data()))
             run.backend.kv_trajectory(
                 {.pages = run.storage.view(), .spec = {.part = part, .layers = {}}, .items = {&*item, 1}});
         }
         const PositionRange range = span_positions(span, prompt, positions);
-        const auto want = bits_of(run.backend, online.state());
-        ASSERT_EQ(online.state().points, range.end - range.begin);
-        ASSERT_EQ(want, bits_of(run.backend, gauge_at_once(run.backend, run.storage.view(), run.table, range, part)))
+        const auto want = bits_of(online.points(), online.read_steps(run.backend), online.read(run.backend));
+        ASSERT_EQ(online.points(), range.end - range.begin);
+        ASSERT_EQ(want, gauge_at_once(run.backend, run.storage.view(), run.table, range, part))
             << model << " seed " << seed << " run " << i;
 
         // The same bytes elsewhere: twice as many pages, copied to a random half of them.
@@ -83,7 +83,7 @@ TEST(GaugePages, TheSameBytesGiveTheSameBitsHoweverTheyAreRead) {
           for (std::size_t b = 0; b < places.size(); ++b)  // K tiles and V tiles of a block are neighbours
             std::memcpy(to.k(l, places[b], 0, 0), from.k(l, run.table[b], 0, 0),
                         static_cast<std::size_t>(run.layout.layer_block_bytes()));
-        ASSERT_EQ(want, bits_of(run.backend, gauge_at_once(run.backend, to, places, range, part)));
+        ASSERT_EQ(want, gauge_at_once(run.backend, to, places, range, part));
         for (const CpuIsa isa : supported_isas()) {
           CpuOptions other = options;
           other.isa = isa;
@@ -91,7 +91,7 @@ TEST(GaugePages, TheSameBytesGiveTheSameBitsHoweverTheyAreRead) {
           if (dtype == DType::kBF16)
             other.compute_dtype = DType::kF32;  // gauges read pages of any type on every instruction set
           const auto backend = make_cpu_backend(other);
-          ASSERT_EQ(want, bits_of(*backend, gauge_at_once(*backend, to, places, range, part))) << name(isa);
+          ASSERT_EQ(want, gauge_at_once(*backend, to, places, range, part)) << name(isa);
         }
       }
     }

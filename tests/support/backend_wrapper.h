@@ -13,6 +13,7 @@ class BackendWrapper : public Backend {
   std::string describe() const override { return inner_->describe(); }
   DType compute_dtype() const override { return inner_->compute_dtype(); }
   bool batch_invariant() const override { return inner_->batch_invariant(); }
+  std::uint64_t default_kv_bytes() const override { return inner_->default_kv_bytes(); }
   std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
   void upload(std::byte* device, const void* host, std::size_t bytes) override { inner_->upload(device, host, bytes); }
   PackedWeight pack_weight(std::int64_t rows, std::int64_t columns,
@@ -31,6 +32,15 @@ class BackendWrapper : public Backend {
   void sample(const SampleArgs& args) override { inner_->sample(args); }
   void kv_trajectory(const KvTrajectoryArgs& args) override { inner_->kv_trajectory(args); }
   void copy_pages(const CopyPagesArgs& args) override { inner_->copy_pages(args); }
+  void run_step(const StepBatch& batch, const std::function<void(const StepBatch&)>& operations) override {
+    inner_->run_step(batch, operations);
+  }
+  void wait() override { inner_->wait(); }
+  std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) override {
+    return inner_->make_trajectory(values, capacity);
+  }
+  void copy_trajectory(const TrajectoryState& from, TrajectoryState& to) override { inner_->copy_trajectory(from, to); }
+  TrajectorySteps read_steps(const TrajectoryState& state) override { return inner_->read_steps(state); }
   TrajectorySums read_trajectory(const TrajectoryState& state) override { return inner_->read_trajectory(state); }
 
  protected:

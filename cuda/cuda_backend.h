@@ -1,0 +1,33 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "ops/backend.h"
+
+namespace kvgauge {
+
+struct CudaOptions {
+  int device = 0;
+  DType compute_dtype = DType::kBF16;  ///< kF32 or kBF16
+  bool batch_invariant = false;
+  bool graphs = true;        ///< decode steps are captured once and replayed
+  std::uint64_t memory = 0;  ///< bytes to reserve on the device; 0 = nine tenths of what is free
+};
+
+/// The back end on one CUDA device (in builds with the emulated device: on that).
+/// @throws DeviceError if there is no driver, it is too old, there is no such device, or its memory is taken; with the remedy
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+
+/// Why no device can be used, in words; empty if one can.
+std::string cuda_unavailable();
+
+/// What the host side did since the back end was made; tests and `bench` read it.
+struct CudaCounters {
+  std::int64_t waits = 0;                       ///< the host waited for the device
+  std::int64_t graph_captures = 0, graph_replays = 0;
+};
+/// @param backend one that make_cuda_backend() made
+CudaCounters cuda_counters(const Backend& backend);
+
+}  // namespace kvgauge
