@@ -1,6 +1,5 @@
 #include "loader/stored_tensor.h"
 
-#include <array>
 #include <bit>
 #include <cstring>
 
@@ -13,29 +12,6 @@ namespace kvgauge {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "model files are little endian and are read in place");
-
-struct Layout {
-  const char* name;
-  std::int64_t elements;  // of one block
-  std::uint64_t bytes;    // of one block
-};
-
-const Layout& layout(StoredType type) {
-  static constexpr std::array<Layout, 11> kLayouts{{{"F32", 1, 4},
-                                                    {"F16", 1, 2},
-                                                    {"BF16", 1, 2},
-                                                    {"Q8_0", 32, 34},
-                                                    {"Q4_0", 32, 18},
-                                                    {"Q4_1", 32, 20},
-                                                    {"Q5_0", 32, 22},
-                                                    {"Q5_1", 32, 24},
-                                                    {"Q4_K", 256, 144},
-                                                    {"Q5_K", 256, 176},
-                                                    {"Q6_K", 256, 210}}};
-  const auto index = static_cast<std::size_t>(type);
-  KVGAUGE_CHECK(index < kLayouts.size(), "stored type ", index);
-  return kLayouts[index];
-}
 
 template <class T>
 T load(const std::byte* p) {
@@ -159,25 +135,17 @@ void q6_k(const std::byte* block, float* out) {
 }
 
 template <class Block>
-void widen_blocks(Block block, const Layout& shape, const std::byte* source, std::int64_t elements, float* out) {
-  for (std::int64_t done = 0; done < elements; done += shape.elements, source += shape.bytes) block(source, out + done);
+void widen_blocks(Block block, StoredType type, const std::byte* source, std::int64_t elements, float* out) {
+  const std::int64_t step = block_elements(type);
+  const std::uint64_t bytes = stored_bytes(type, static_cast<std::uint64_t>(step));
+  for (std::int64_t done = 0; done < elements; done += step, source += bytes) block(source, out + done);
 }
 
 }  // namespace
 
-const char* name(StoredType type) { return layout(type).name; }
-std::int64_t block_elements(StoredType type) { return layout(type).elements; }
-
-std::uint64_t stored_bytes(StoredType type, std::uint64_t elements) {
-  const Layout& shape = layout(type);
-  KVGAUGE_CHECK(elements % static_cast<std::uint64_t>(shape.elements) == 0, elements, " elements of ", shape.name);
-  return elements / static_cast<std::uint64_t>(shape.elements) * shape.bytes;
-}
-
 void widen(StoredType type, const std::byte* source, std::int64_t elements, float* out) {
-  const Layout& shape = layout(type);
-  KVGAUGE_CHECK(elements >= 0 && elements % shape.elements == 0, elements, " elements of ", shape.name);
-  const auto blocks = [&](auto block) { widen_blocks(block, shape, source, elements, out); };
+  KVGAUGE_CHECK(elements >= 0 && elements % block_elements(type) == 0, elements, " elements of ", name(type));
+  const auto blocks = [&](auto block) { widen_blocks(block, type, source, elements, out); };
   switch (type) {
     case StoredType::kF32: std::memcpy(out, source, static_cast<std::size_t>(elements) * 4); return;
     case StoredType::kF16: return blocks([](const std::byte* p, float* y) { *y = load_half(p); });
