@@ -9,21 +9,26 @@ TEST_P(Embed, CopiesRowsExactly) {
   Random random(test_seed(51));
   const auto backend = backend_for(GetParam());
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    constexpr std::int64_t kVocab = 50, kHidden = 37;
-    const auto table = rounded(uniform_floats(random, kVocab * kHidden), dtype);
-    const auto bytes = on_device(stored(table, dtype));
-    const std::vector<std::int32_t> ids = {0, 49, 7, 7, 12};
-    GuardedMatrix out(5, kHidden, DType::kF32);
-    backend->embed({.table = bytes.data(),
-                    .table_dtype = dtype,
-                    .vocab = kVocab,
-                    .hidden = kHidden,
-                    .ids = ids,
-                    .out = out.view()});
-    for (std::int64_t r = 0; r < 5; ++r)
-      for (std::int64_t c = 0; c < kHidden; ++c)
-        ASSERT_EQ(out.at(r, c), table[static_cast<std::size_t>(ids[static_cast<std::size_t>(r)] * kHidden + c)]);
-    EXPECT_TRUE(out.intact());
+    for (const std::int64_t hidden : {1, 37, 64, 72, 2504}) {
+      for (const std::int64_t gap : {4, 5}) {  // rows that start on 16 bytes, and rows that do not
+        constexpr std::int64_t kVocab = 50;
+        const auto table = rounded(uniform_floats(random, static_cast<std::size_t>(kVocab * hidden)), dtype);
+        const auto bytes = on_device(stored(table, dtype));
+        const std::vector<std::int32_t> ids = {0, 49, 7, 7, 12};
+        GuardedMatrix out(5, hidden, DType::kF32, gap);
+        backend->embed({.table = bytes.data(),
+                        .table_dtype = dtype,
+                        .vocab = kVocab,
+                        .hidden = hidden,
+                        .ids = ids,
+                        .out = out.view()});
+        for (std::int64_t r = 0; r < 5; ++r)
+          for (std::int64_t c = 0; c < hidden; ++c)
+            ASSERT_EQ(out.at(r, c), table[static_cast<std::size_t>(ids[static_cast<std::size_t>(r)] * hidden + c)])
+                << hidden << " columns, row " << r << ", column " << c;
+        EXPECT_TRUE(out.intact());
+      }
+    }
   }
 }
 

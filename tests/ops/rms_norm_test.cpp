@@ -10,15 +10,17 @@ class RmsNorm : public OnEveryExecutor {};
 TEST_P(RmsNorm, MatchesTheReference) {
   Random random(test_seed(31));
   const auto backend = backend_for(GetParam());
-  for (const std::int64_t columns : {1, 15, 16, 17, 64, 100, 576, 4097}) {
+  for (const std::int64_t columns : {1, 15, 16, 17, 64, 100, 576, 4096, 4097, 17'412}) {
     for (const std::int64_t rows : {1, 3, 40}) {
+      if (rows * columns > 40 * 600 && rows > 3) continue;
+      const std::int64_t gap = rows == 3 ? 4 : 5;  // rows that start on 16 bytes, and rows that do not
       for (const DType dtype : {DType::kF32, DType::kBF16}) {
         for (const bool adds : {false, true}) {
           const auto count = static_cast<std::size_t>(rows * columns);
           const auto r = uniform_floats(random, count, -5, 5), x = uniform_floats(random, count);
           const auto w = on_device(uniform_floats(random, static_cast<std::size_t>(columns), 0, 2));
-          GuardedMatrix residual(rows, columns, DType::kF32), added(rows, columns, DType::kF32, 9),
-              out(rows, columns, dtype, 3);
+          GuardedMatrix residual(rows, columns, DType::kF32, gap), added(rows, columns, DType::kF32, gap + 4),
+              out(rows, columns, dtype, gap);
           residual.set(r);
           added.set(x);
           backend->rms_norm({.residual = residual.view(),
@@ -68,6 +70,23 @@ TEST_P(RmsNorm, ARowHasTheSameBitsAloneAndTheSumCanBeAskedForAlone) {
   backend->rms_norm({.residual = all.view(), .x = out.view(), .out = {}});
   for (std::int64_t i = 0; i < 50 * 600; ++i)
     ASSERT_EQ(all.at(i / 600, i % 600), before[static_cast<std::size_t>(i)] + out.at(i / 600, i % 600));
+}
+
+TEST_P(RmsNorm, TheAlignmentOfRowsDoesNotChangeABit) {
+  Random random(test_seed(33));
+  const auto backend = backend_for(GetParam());
+  for (const std::int64_t columns : {64, 2560, 17'408}) {
+    const auto values = uniform_floats(random, static_cast<std::size_t>(2 * columns));
+    const auto w = on_device(uniform_floats(random, static_cast<std::size_t>(columns), 0, 2));
+    std::vector<float> first;
+    for (const std::int64_t gap : {4, 5}) {
+      GuardedMatrix residual(2, columns, DType::kF32, gap), out(2, columns, DType::kF32, gap);
+      residual.set(values);
+      backend->rms_norm({.residual = residual.view(), .x = {}, .weight = w.data(), .out = out.view()});
+      if (first.empty()) first = out.values();
+      EXPECT_EQ(out.values(), first) << columns << " columns";
+    }
+  }
 }
 
 KVGAUGE_ON_EVERY_EXECUTOR(RmsNorm);

@@ -11,6 +11,7 @@ struct Case {
   int heads, kv_heads, head_dim;
   DType pages;
   bool bias, norms;
+  std::int64_t gap;  ///< behind the rows of qkv and q_out; 4: they start on 16 bytes
   std::vector<std::pair<std::int64_t, std::int64_t>> sequences;  ///< first position, rows
 };
 
@@ -18,22 +19,26 @@ TEST_P(RopeAppend, MatchesTheReferenceAndWritesOnlyItsSlots) {
   Random random(test_seed(71));
   const auto backend = backend_for(GetParam());
   const std::vector<Case> cases = {
-      {9, 3, 64, DType::kBF16, false, false, {{0, 5}, {31, 2}, {2000, 1}}},
-      {4, 4, 30, DType::kF32, true, false, {{0, 40}}},
-      {2, 1, 128, DType::kF32, false, true, {{20'000, 2}, {7, 1}}},
-      {8, 1, 2, DType::kBF16, true, true, {{3, 3}}},
+      {9, 3, 64, DType::kBF16, false, false, 4, {{0, 5}, {31, 2}, {2000, 1}}},
+      {4, 4, 30, DType::kF32, true, false, 4, {{0, 40}}},
+      {2, 1, 128, DType::kF32, false, true, 5, {{20'000, 2}, {7, 1}}},
+      {8, 1, 2, DType::kBF16, true, true, 5, {{3, 3}}},
+      {5, 1, 96, DType::kBF16, true, true, 4, {{60, 6}, {0, 1}}},
+      {7, 1, 256, DType::kF32, true, true, 4, {{2'000, 1}, {31, 3}}},
+      {3, 1, 32, DType::kBF16, false, true, 4, {{130'000, 1}, {1, 2}}},
+      {6, 2, 250, DType::kBF16, false, true, 5, {{5, 2}}},
   };
   for (const Case& c : cases) {
     const int all_heads = c.heads + 2 * c.kv_heads;
-    std::int64_t rows = 0, tokens = 0;
+    std::int64_t rows = 1, tokens = 0;  // the first row belongs to no sequence
     for (const auto& [first, count] : c.sequences) {
       rows += count;
       tokens += first + count;
     }
     PagedCache cache({.layers = 2, .kv_heads = c.kv_heads, .head_dim = c.head_dim, .dtype = c.pages}, tokens / 32 + 4,
                      random);
-    GuardedMatrix qkv(rows, std::int64_t{all_heads} * c.head_dim, DType::kF32),
-        q_out(rows, std::int64_t{c.heads} * c.head_dim, DType::kF32);
+    GuardedMatrix qkv(rows, std::int64_t{all_heads} * c.head_dim, DType::kF32, c.gap),
+        q_out(rows, std::int64_t{c.heads} * c.head_dim, DType::kF32, c.gap);
     qkv.set(uniform_floats(random, static_cast<std::size_t>(rows * all_heads * c.head_dim), -2, 2));
     const auto bias = on_device(uniform_floats(random, static_cast<std::size_t>(all_heads * c.head_dim)));
     const auto q_norm = on_device(uniform_floats(random, static_cast<std::size_t>(c.head_dim), 0.5, 2)),
@@ -43,7 +48,7 @@ TEST_P(RopeAppend, MatchesTheReferenceAndWritesOnlyItsSlots) {
     std::vector<std::vector<std::int32_t>> tables;
     tables.reserve(c.sequences.size());
     std::vector<SequenceSlice> slices;
-    std::int64_t row = 0;
+    std::int64_t row = 1;
     for (const auto& [first, count] : c.sequences) {
       tables.push_back(cache.take_blocks(first + count));
       slices.push_back({.first_row = row, .rows = count, .first_position = first, .blocks = tables.back().data()});
@@ -94,10 +99,11 @@ TEST_P(RopeAppend, MatchesTheReferenceAndWritesOnlyItsSlots) {
       }
     }
     EXPECT_TRUE(q_out.intact());
+    for (int j = 0; j < c.heads * c.head_dim; ++j) ASSERT_TRUE(std::isnan(q_out.at(0, j))) << "a row of no sequence was written";
     // exactly the bytes of the new slots changed
     std::size_t changed = 0;
     for (std::size_t i = 0; i < empty.size(); ++i) changed += empty[i] != cache.bytes()[i];
-    const std::size_t written = static_cast<std::size_t>(rows * 2 * c.kv_heads * c.head_dim) * size_of(c.pages);
+    const std::size_t written = static_cast<std::size_t>((rows - 1) * 2 * c.kv_heads * c.head_dim) * size_of(c.pages);
     EXPECT_LE(changed, written);
     EXPECT_GE(changed, written * 9 / 10);  // a written byte may be 0xff by chance
   }
