@@ -28,5 +28,6 @@ Command add_grade(CLI::App& root);
 Command add_evaluate(CLI::App& root);
 Command add_inspect(CLI::App& root);
 Command add_tokenize(CLI::App& root);
+Command add_bench(CLI::App& root);
 
 }  // namespace kvgauge::cli

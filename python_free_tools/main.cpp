@@ -58,7 +58,7 @@ int run(int argc, char** argv) {
       "right",
       "kvgauge");
   std::vector<Command> commands;
-  for (const auto add : {add_run, add_score, add_grade, add_evaluate, add_inspect, add_tokenize})
+  for (const auto add : {add_run, add_score, add_grade, add_evaluate, add_inspect, add_tokenize, add_bench})
     commands.push_back(add(root));
   root.get_formatter()->label("SUBCOMMAND", "VERB");
   root.get_formatter()->label("Subcommands", "Verbs");

@@ -1,12 +1,12 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "core/buffer.h"
 #include "cpu/cpu_backend.h"
 #include "kv/page_layout.h"
 #include "loader/model_files.h"
@@ -22,6 +22,7 @@ class HiddenStateRecorder : public BackendWrapper {
   using BackendWrapper::BackendWrapper;
   void rms_norm(const RmsNormArgs& args) override {
     inner_->rms_norm(args);
+    inner_->wait();
     const auto* x = static_cast<const float*>(args.residual.data);
     calls.emplace_back(x, x + args.residual.rows * args.residual.columns);
   }
@@ -29,24 +30,28 @@ class HiddenStateRecorder : public BackendWrapper {
       calls;  ///< the residual after each call: [attention norm, ffn norm] per layer, then the last
 };
 
-/// A decoder over its own pages, driven without engine or scheduler: one sequence, any chunking, any page order.
+/// A decoder over its own pages, driven without engine or scheduler: one sequence, any chunking, any page order. Its back
+/// end works in the host's memory (the CPU, or the emulated device without graphs: hidden states are read between
+/// operations).
 class DecodeHarness {
  public:
   DecodeHarness(const std::filesystem::path& model, CpuOptions options, std::int64_t positions)
+      : DecodeHarness(model, make_cpu_backend(options), positions) {}
+  DecodeHarness(const std::filesystem::path& model, std::unique_ptr<Backend> device, std::int64_t positions)
       : files(ModelFiles::open(model)),
-        backend(make_cpu_backend(options)),
+        backend(std::move(device)),
         weights(load_weights(files, backend)),
         layout{.dtype = backend.compute_dtype(),
                .layers = static_cast<int>(files.config().layers),
                .kv_heads = static_cast<int>(files.config().kv_heads),
                .head_dim = static_cast<int>(files.config().head_dim)},
         blocks_((positions + kPageTokens - 1) / kPageTokens),
-        memory_(static_cast<std::size_t>(blocks_ * layout.block_bytes())),
-        storage(layout, static_cast<std::int32_t>(blocks_), memory_.data()),
+        memory_(backend.allocate(static_cast<std::size_t>(blocks_ * layout.block_bytes()))),
+        storage(layout, static_cast<std::int32_t>(blocks_), memory_->data()),
         decoder(files.config(), weights, backend, positions, std::min<std::int64_t>(positions, 128)),
         table(static_cast<std::size_t>(blocks_)) {
     std::iota(table.begin(), table.end(), 0);
-    std::memset(memory_.data(), 0xff, memory_.size());  // NaN everywhere: what is not written must not be read
+    std::memset(memory_->data(), 0xff, memory_->bytes());  // NaN everywhere: what is not written must not be read
     backend.warm_up(positions, positions);
   }
 
@@ -63,11 +68,13 @@ class DecodeHarness {
       computed += rows;
       last_rows = rows;
     }
+    backend.wait();
   }
   /// Logits of row `row` of the last chunk (negative: from its end).
   std::vector<float> logits(std::int64_t row = -1) {
     const auto index = static_cast<std::int32_t>(row < 0 ? last_rows + row : row);
     const MatrixView out = decoder.logits({&index, 1});
+    backend.wait();
     const auto* data = static_cast<const float*>(out.data);
     return {data, data + out.columns};
   }
@@ -97,7 +104,7 @@ class DecodeHarness {
                                        : to_float(reinterpret_cast<const bf16_t*>(at)[j]);
   }
   std::int64_t blocks_;
-  Buffer memory_;
+  std::unique_ptr<DeviceMemory> memory_;
 
  public:
   PageStorage storage;

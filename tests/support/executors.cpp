@@ -64,7 +64,7 @@ std::vector<Executor> executors() {
 
 std::string reason_to_skip([[maybe_unused]] const Executor& executor) {
 #if defined(KVGAUGE_EMULATED)
-  if (executor.kind == Executor::Kind::kPtx && !ptx_available(executor.sm)) return "skipped: no nvcc";
+  if (executor.kind == Executor::Kind::kPtx && !ptx_absence().empty()) return "skipped: " + ptx_absence();
 #elif defined(KVGAUGE_CUDA)
   if (executor.kind == Executor::Kind::kGpu) return cuda_unavailable();
 #endif
@@ -78,10 +78,14 @@ std::unique_ptr<Backend> backend_for(CpuIsa isa, DType dtype, bool batch_invaria
 std::unique_ptr<Backend> backend_for(const Executor& executor, DType dtype, bool batch_invariant, int threads) {
   if (!executor.on_device()) return backend_for(executor.isa, dtype, batch_invariant, threads);
 #if defined(KVGAUGE_EMULATED)
+  static std::unique_ptr<PtxExecutor> ptx;  // launches run there while it lives
+  ptx.reset();
   if (executor.kind == Executor::Kind::kPtx) {
-    run_kernels_on_ptxsim(executor.sm);
+    PtxOptions options;
+    options.architecture = executor.sm;
+    ptx = std::make_unique<PtxExecutor>(options);
   } else {
-    cuda::emulator::run_kernels_in_every_order();
+    cuda::emulator::set_order(cuda::emulator::Order::kEvery);
   }
 #endif
 #if defined(KVGAUGE_CUDA) || defined(KVGAUGE_EMULATED)

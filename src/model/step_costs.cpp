@@ -1,0 +1,123 @@
+#include "model/step_costs.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/cat.h"
+#include "core/ceil_div.h"
+#include "kv/paged_view.h"
+#include "kvgauge/error.h"
+
+namespace kvgauge {
+namespace {
+
+constexpr std::int64_t kSplitPositions = 512;  // of decode attention: a sequence's partial softmax states
+
+struct Shape {
+  const char* name;
+  Architecture architecture;
+  std::int64_t layers, hidden, heads, kv_heads, head_dim, intermediate, vocab;
+  bool qkv_bias, qk_norm;
+};
+// From the models' config.json.
+constexpr std::array kShapes = {
+    Shape{"llama-3.1-8b", Architecture::kLlama, 32, 4096, 32, 8, 128, 14336, 128256, false, false},
+    Shape{"qwen2-7b", Architecture::kQwen2, 28, 3584, 28, 4, 128, 18944, 152064, true, false},
+    Shape{"qwen3-8b", Architecture::kQwen3, 36, 4096, 32, 8, 128, 12288, 151936, false, true},
+    Shape{"r1-distill-qwen-14b", Architecture::kQwen2, 48, 5120, 40, 8, 128, 13824, 152064, true, false},
+};
+
+/// Collects costs of a step with m rows.
+class Costs {
+ public:
+  Costs(const ModelConfig& config, const StepShape& shape)
+      : c_(config), m_(static_cast<double>(shape.batch)), w_(static_cast<double>(size_of(shape.dtype))) {}
+
+  void add(std::string operation, std::int64_t launches, double bytes, double flop, bool gauge = false) {
+    costs_.push_back({std::move(operation), launches, bytes * static_cast<double>(launches),
+                      flop * static_cast<double>(launches), gauge});
+  }
+  void linear(const char* matrix, std::int64_t launches, std::int64_t n, std::int64_t k) {
+    const auto rows = static_cast<double>(n), columns = static_cast<double>(k);
+    add(cat("linear ", matrix), launches, rows * columns * w_ + m_ * columns * w_ + 4 * m_ * rows, 2 * m_ * rows * columns);
+  }
+  // The residual read and written, the addend read, the result and the weight.
+  void rms_norm(std::int64_t launches) {
+    const auto hidden = static_cast<double>(c_.hidden);
+    add("rms_norm", launches, m_ * hidden * (4 + 4 + 4 + w_) + 4 * hidden, 5 * m_ * hidden);
+  }
+  std::vector<OperationCost> take() { return std::move(costs_); }
+
+ private:
+  const ModelConfig& c_;
+  double m_, w_;
+  std::vector<OperationCost> costs_;
+};
+
+}  // namespace
+
+std::vector<OperationCost> decode_step_costs(const ModelConfig& config, const StepShape& shape) {
+  Costs costs(config, shape);
+  const auto m = static_cast<double>(shape.batch), w = static_cast<double>(size_of(shape.dtype));
+  const auto hidden = static_cast<double>(config.hidden), d = static_cast<double>(config.head_dim),
+             heads = static_cast<double>(config.heads), kv_heads = static_cast<double>(config.kv_heads),
+             inner = static_cast<double>(config.intermediate), vocab = static_cast<double>(config.vocab),
+             context = static_cast<double>(shape.context), layers = static_cast<double>(config.layers);
+  const std::int64_t qkv = (config.heads + 2 * config.kv_heads) * config.head_dim, q = config.heads * config.head_dim;
+  const double blocks = static_cast<double>(ceil_div(shape.context, kPageTokens));
+
+  costs.add("embed", 1, m * hidden * (w + 4), 0);
+  costs.rms_norm(2 * config.layers + 1);
+  costs.linear("qkv", config.layers, qkv, config.hidden);
+  costs.add("rope_append", config.layers,
+            4 * m * static_cast<double>(qkv) + 4 * m * heads * d + 2 * m * kv_heads * d * w +
+                (config.qkv_bias ? 4 * static_cast<double>(qkv) : 0),
+            m * d * (3 * heads + 3 * kv_heads));
+  const auto splits = static_cast<double>(ceil_div(shape.context, kSplitPositions));
+  const double partial = splits > 1 ? 2 * 4 * m * heads * splits * (d + 2) : 0;  // written, then read by the merge
+  costs.add("paged_attention", config.layers,
+            2 * m * context * kv_heads * d * w + m * heads * d * (4 + w) + 4 * m * blocks + partial,
+            4 * m * heads * context * d);
+  costs.linear("attention_out", config.layers, config.hidden, q);
+  costs.linear("gate_up", config.layers, 2 * config.intermediate, config.hidden);
+  costs.add("swiglu", config.layers, m * inner * (8 + w), 5 * m * inner);
+  costs.linear("down", config.layers, config.hidden, config.intermediate);
+  costs.add("embed (rows of logits)", 1, m * hidden * 8, 0);
+  costs.rms_norm(1);
+  costs.linear("head", 1, config.vocab, config.hidden);
+  costs.add("sample", 1, 4 * m * vocab, m * vocab);
+
+  const double parts = shape.part == GaugePart::kKV ? 2 : 1;
+  costs.add("kv_trajectory", 1, parts * m * kv_heads * d * (layers * w + 3 * 4) + 4 * m * blocks,
+            parts * m * kv_heads * d * (layers + 8), true);
+  costs.add("logits_stats", 1, 4 * m * vocab, 6 * m * vocab, true);
+  return costs.take();
+}
+
+std::vector<std::string> known_shapes() {
+  std::vector<std::string> names;
+  for (const Shape& shape : kShapes) names.emplace_back(shape.name);
+  return names;
+}
+
+ModelConfig shape_of(const std::string& name) {
+  const auto found = std::find_if(kShapes.begin(), kShapes.end(), [&](const Shape& s) { return name == s.name; });
+  if (found == kShapes.end())
+    throw UsageError(cat("--shape: found '", name, "', one of ", join(known_shapes(), ", "), " was needed"));
+  ModelConfig config;
+  config.architecture = found->architecture;
+  config.name = name;
+  config.layers = found->layers;
+  config.hidden = found->hidden;
+  config.heads = found->heads;
+  config.kv_heads = found->kv_heads;
+  config.head_dim = found->head_dim;
+  config.intermediate = found->intermediate;
+  config.vocab = found->vocab;
+  config.max_positions = 131072;
+  config.qkv_bias = found->qkv_bias;
+  config.qk_norm = found->qk_norm;
+  return config;
+}
+
+}  // namespace kvgauge

@@ -1,0 +1,215 @@
+// The whole engine on the emulated device: the host side of the CUDA back end and its kernels, judged by the CPU back end's answers in f32.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "emulator_control.h"
+#include "engine/prompt.h"
+#include "kvgauge/engine.h"
+#include "kvgauge/error.h"
+#include "loader/model_files.h"
+#include "support/paths.h"
+
+namespace kvgauge {
+namespace {
+
+namespace emulator = cuda::emulator;
+
+EngineOptions tiny(const std::string& device) {
+  EngineOptions options;
+  options.model = testing::repo_path("models/tiny-reasoner");
+  options.device = device;
+  options.dtype = "f32";
+  options.threads = 1;
+  return options;
+}
+
+std::vector<Request> questions(const Engine& engine, std::size_t count, std::int64_t max_tokens) {
+  const Prompter prompter{.tokenizer = &engine.tokenizer(),
+                          .chat_template = engine.chat_template(),
+                          .bos_token = engine.files().bos_token(),
+                          .eos_token = engine.files().eos_token()};
+  std::vector<Request> requests;
+  std::ifstream file(testing::repo_path("models/tiny-reasoner/data/test.jsonl"));
+  for (std::string line; requests.size() < count && std::getline(file, line);) {
+    const Json row = parse_json(line, "test.jsonl");
+    OrderedJson messages = OrderedJson::array();
+    messages.push_back({{"role", "user"}, {"content", row["question"].get<std::string>()}});
+    Request request;
+    request.prompt = prompter.tokens_of_chat(prompter.render(messages, nullptr, requests.size() % 2 == 1));
+    request.stop.max_tokens = max_tokens;
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+std::map<std::int64_t, Finished> run_all(Engine& engine, const std::vector<Request>& requests) {
+  for (const Request& request : requests) engine.submit(request);
+  std::map<std::int64_t, Finished> finished;
+  while (engine.step())
+    while (auto done = engine.next_finished()) finished.emplace(done->request, std::move(*done));
+  while (auto done = engine.next_finished()) finished.emplace(done->request, std::move(*done));
+  return finished;
+}
+
+std::vector<double> numbers(const Answer& answer) {
+  const KvCoeScores& k = *answer.kv_coe;
+  const ProbScores& p = *answer.prob;
+  std::vector<double> all = {k.mean_dr, k.mean_dtheta, k.end_dr, k.end_dtheta, k.polar_raw_c, k.diff_r,
+                             p.maxprob_official, p.ppl_official, p.entropy_official, p.nll, p.perplexity, p.seq_logprob,
+                             p.entropy_nats, p.min_prob, p.margin, p.self_certainty};
+  // Divided by the distance or the angle between the ends: comparable where those are not next to nothing (CLI.md).
+  if (k.end_dr > 1e-3 && k.end_dtheta > 1e-3)
+    for (const double x : {k.paper_r, k.paper_c, k.normalized_r, k.normalized_c, k.normalized_cart_c}) all.push_back(x);
+  return all;
+}
+
+void expect_the_same_answers(const std::map<std::int64_t, Finished>& got, const std::map<std::int64_t, Finished>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (const auto& [number, finished] : want) {
+    const Finished& other = got.at(number);
+    ASSERT_EQ(other.error, "") << "question " << number;
+    ASSERT_EQ(other.answers[0].tokens, finished.answers[0].tokens) << "question " << number;
+    const std::vector<double> a = numbers(other.answers[0]), b = numbers(finished.answers[0]);
+    for (std::size_t i = 0; i < b.size(); ++i)
+      EXPECT_NEAR(a[i], b[i], 1e-4 * std::max(1.0, std::abs(b[i]))) << "question " << number << ", number " << i;
+  }
+}
+
+class EmulatedEngine : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    emulator::reset();
+    emulator::set_executor("", {});
+    emulator::set_order(emulator::Order::kForward);
+  }
+  void TearDown() override {
+    emulator::reset();
+    emulator::set_device_count(1);
+  }
+};
+
+TEST_F(EmulatedEngine, FiftyQuestionsGiveTheTokensAndScoresOfTheCpu) {
+  Engine cpu(tiny("cpu"));
+  const std::vector<Request> requests = questions(cpu, 50, 160);
+  const auto want = run_all(cpu, requests);
+  EngineOptions options = tiny("emulated");
+  options.step_tokens = 40;  // prompts arrive in chunks
+  options.chunk_tokens = 17;
+  options.max_batch = 24;
+  options.kv_memory = 60 * std::uint64_t{96 << 10};  // too few pages for 24 long answers
+  Engine engine(options);
+  emulator::reset_counters();
+  const auto got = run_all(engine, requests);
+  expect_the_same_answers(got, want);
+  const EngineStats stats = engine.stats();
+  EXPECT_GT(stats.preemptions, 0);
+  EXPECT_GT(stats.cached_tokens, 0);
+  EXPECT_GT(emulator::counters().graph_launches, stats.steps / 4);
+  EXPECT_EQ(emulator::counters().pageable_copies, 0);
+  EXPECT_EQ(emulator::last_fault(), std::nullopt);
+}
+
+TEST_F(EmulatedEngine, LittleCrossesToTheHostAndNothingOfTheCache) {
+  Engine engine(tiny("emulated"));
+  std::vector<Request> requests = questions(engine, 8, 60);
+  for (Request& request : requests) request.stop.ignore_eos = true;
+  for (const Request& request : requests) engine.submit(request);
+  for (int i = 0; i < 4; ++i) engine.step();  // prompts, and the graphs of this batch
+  emulator::reset_counters();
+  constexpr int kSteps = 32;  // every sequence takes one new page
+  for (int i = 0; i < kSteps; ++i) engine.step();
+  const emulator::Counters& c = emulator::counters();
+  const double sequence_steps = kSteps * 8.0;
+  const double up = static_cast<double>(c.device_to_host_bytes) / sequence_steps,
+               down = static_cast<double>(c.host_to_device_bytes) / sequence_steps;
+  RecordProperty("device_to_host_bytes", std::to_string(up));
+  RecordProperty("host_to_device_bytes", std::to_string(down));
+  EXPECT_LE(up + down, 256);
+  // A token and its statistics, and no more: one page of the cache alone has thousands of bytes.
+  EXPECT_EQ(up, 4 + sizeof(TokenLogitStats));
+  EXPECT_EQ(c.synchronizations, kSteps);
+  EXPECT_EQ(c.pageable_copies, 0);
+  EXPECT_EQ(c.graph_launches, kSteps);
+}
+
+TEST_F(EmulatedEngine, WithGaugesOffNoGaugeKernelIsLaunched) {
+  Engine engine(tiny("emulated"));
+  std::vector<Request> requests = questions(engine, 4, 20);
+  emulator::reset_counters();
+  for (Request& request : requests) request.scores.kv_coe = request.scores.prob = false;
+  run_all(engine, requests);
+  const auto count = [](const char* part) {
+    std::int64_t launches = 0;
+    for (const auto& [kernel, times] : emulator::counters().launches)
+      if (kernel.find(part) != std::string::npos) launches += times;
+    return launches;
+  };
+  EXPECT_GT(count("sample"), 0);
+  for (const char* const gauge : {"kv_trajectory", "trajectory_ends", "logits_stats", "kv_pool", "layer_states"})
+    EXPECT_EQ(count(gauge), 0) << gauge;
+}
+
+// Each call that can fail is made to fail once: the engine says so in one line and leaves nothing behind.
+TEST_F(EmulatedEngine, AFailingCallIsADeviceErrorAndLeaksNothing) {
+  for (const char* const call : {"cudaMalloc", "cudaMallocHost", "cudaStreamCreateWithFlags", "cudaEventCreateWithFlags",
+                                 "cudaMemcpyAsync", "cudaLaunchKernel", "cudaGraphInstantiate", "cudaGraphLaunch",
+                                 "cudaStreamBeginCapture", "cudaEventRecord", "cudaEventSynchronize", "cublasLtMatmul"}) {
+    for (const int nth : {1, 2, 9}) {
+      emulator::reset();
+      emulator::fail_call(call, nth, cudaErrorMemoryAllocation);
+      try {
+        Engine engine(tiny("emulated"));
+        run_all(engine, questions(engine, 3, 8));
+      } catch (const DeviceError& error) {
+        EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+      }
+      EXPECT_EQ(emulator::live_allocations(), 0u) << call << " " << nth;
+      EXPECT_EQ(emulator::live_handles(), 0u) << call << " " << nth;
+    }
+  }
+}
+
+TEST_F(EmulatedEngine, ABrokenKernelNamesItself) {
+  emulator::fault_kernel("paged_attention", 5);
+  Engine engine(tiny("emulated"));
+  try {
+    run_all(engine, questions(engine, 3, 8));
+    FAIL() << "nothing was thrown";
+  } catch (const DeviceError& error) {
+    EXPECT_NE(std::string(error.what()).find("paged_attention"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(EmulatedEngine, TooLittleDeviceMemorySaysWhatToLower) {
+  emulator::set_memory_limit(std::size_t{40} << 20);
+  EXPECT_THROW(Engine(tiny("emulated")), DeviceError);
+  emulator::set_memory_limit(std::size_t{1} << 30);
+}
+
+TEST_F(EmulatedEngine, NoDriverAndAnOldOneAreSaidInWords) {
+  const auto message = [] {
+    try {
+      Engine engine(tiny("emulated"));
+    } catch (const DeviceError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  emulator::set_driver_version(0);
+  EXPECT_NE(message().find("no NVIDIA driver"), std::string::npos) << message();
+  emulator::set_driver_version(11080);
+  EXPECT_NE(message().find("driver supports CUDA 11.8"), std::string::npos) << message();
+  emulator::set_driver_version(13000);
+  emulator::set_device_count(0);
+  EXPECT_NE(message().find("no device"), std::string::npos) << message();
+}
+
+}  // namespace
+}  // namespace kvgauge
