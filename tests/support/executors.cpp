@@ -78,13 +78,10 @@ std::unique_ptr<Backend> backend_for(CpuIsa isa, DType dtype, bool batch_invaria
 std::unique_ptr<Backend> backend_for(const Executor& executor, DType dtype, bool batch_invariant, int threads) {
   if (!executor.on_device()) return backend_for(executor.isa, dtype, batch_invariant, threads);
 #if defined(KVGAUGE_EMULATED)
-  static std::unique_ptr<PtxExecutor> ptx;  // launches run there while it lives
-  ptx.reset();
   if (executor.kind == Executor::Kind::kPtx) {
-    PtxOptions options;
-    options.architecture = executor.sm;
-    ptx = std::make_unique<PtxExecutor>(options);
+    run_kernels_on_ptxsim(executor.sm);
   } else {
+    cuda::emulator::set_executor("", {});
     cuda::emulator::set_order(cuda::emulator::Order::kEvery);
   }
 #endif

@@ -21,14 +21,15 @@ struct PtxOptions {
   std::string folder;
 };
 
-/// Whether this build has PTX of the kernels for the architecture (80, 90): there was an nvcc, and no sanitizer.
-bool ptx_available(int architecture);
+/// Why this build has no PTX of the kernels: "no nvcc", "a build with sanitizers"; "" where it has.
+std::string ptx_absence();
 
 /// From now on launches on the emulated devices run as PTX (until emulator::set_executor takes another). Accesses must
 /// stay in live device ranges (allocations and adopted memory), shared memory and the destinations of cp.async start as
 /// NaN, threads must not race or leave before a barrier. A kernel's mistake breaks the emulated device with ptxsim's
 /// text. Modules are decoded when first launched and kept.
-/// @throws Error unless ptx_available()
+/// @param architecture 80 or 90
+/// @throws Error if the build has no PTX of it
 void run_kernels_on_ptxsim(int architecture, PtxOptions options = {});
 
 /// Counters of each kernel's completed launches as PTX since clear_ptx_stats(), by demangled name.

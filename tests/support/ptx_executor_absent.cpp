@@ -4,10 +4,10 @@
 
 namespace kvgauge::testing {
 
-bool ptx_available(int) { return false; }
+std::string ptx_absence() { return KVGAUGE_PTX_ABSENCE; }
 
 void run_kernels_on_ptxsim(int, PtxOptions) {
-  throw Error("ptx: this build has no PTX of the kernels, one with nvcc and without sanitizers was needed");
+  throw Error("ptx: " KVGAUGE_PTX_ABSENCE ", kernels compiled to PTX were needed");
 }
 
 const std::map<std::string, ptxsim::Stats>& ptx_stats() {
