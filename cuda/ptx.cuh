@@ -68,6 +68,24 @@ __device__ __forceinline__ void ldmatrix_x4_transposed(std::uint32_t (&out)[4], 
 #endif
 }
 
+/// Sixteen bytes of global memory, aligned to their size, that nothing writes during the launch; zeros if not `valid`, then `from` is not
+/// read. A predicate and no branch, so that many of them are under way at a time.
+struct alignas(16) SixteenBytes {
+  std::uint32_t words[4];
+};
+__device__ __forceinline__ SixteenBytes load_constant_16(const void* from, bool valid = true) {
+#if defined(__CUDACC__)
+  SixteenBytes out;
+  asm("{ .reg .pred valid;\n setp.ne.u32 valid, %5, 0;\n mov.u32 %0, 0;\n mov.u32 %1, 0;\n mov.u32 %2, 0;\n mov.u32 %3, 0;\n"
+      "@valid ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4]; }"
+      : "=&r"(out.words[0]), "=&r"(out.words[1]), "=&r"(out.words[2]), "=&r"(out.words[3])
+      : "l"(__cvta_generic_to_global(from)), "r"(static_cast<std::uint32_t>(valid)));
+  return out;
+#else
+  return valid ? *static_cast<const SixteenBytes*>(from) : SixteenBytes{};
+#endif
+}
+
 /// Starts copying 16 bytes from global to shared memory, both 16-byte aligned; they have landed after cp_async_wait() of their group, for
 /// this thread, and after a barrier behind that for the others. Not `valid`: zeros are written and `from` is not read.
 __device__ __forceinline__ void cp_async_16(void* to, const void* from, bool valid = true) {
