@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds and tests. Last line: "N passed, N failed[, N skipped]".
 #   scripts/test.sh         the release build's tests
-#   scripts/test.sh --all   also: the real model's file (fetched), clang, address+undefined and thread sanitizers, a short run of every fuzz target
+#   scripts/test.sh --all   also: the real model's file (fetched), clang, address+undefined and thread sanitizers, a short run of every fuzz target,
+#                           what executed each kernel (scripts/kernel_report), and where there is an nvcc that it takes them
 set -eu
 cd "$(dirname "$0")/.."
 everything=no
@@ -59,10 +60,30 @@ else
   scripts/dependencies.sh build test
 fi
 
+# The kernels' account of the tests that have just run (scripts/kernel_report): what was not executed, what spills.
+report_kernels() {
+  preset=$1
+  if [ ! -s "build/$preset/ptx/sources.txt" ]; then echo "== $preset: no kernels in this build"; return; fi
+  if scripts/kernel_report --build "build/$preset" > "build/$preset/kernel_report.txt"; then
+    echo "== $preset kernels: $(tail -n 1 "build/$preset/kernel_report.txt")"
+  else
+    awk '/^[^ ]/ { kernel = $0 } /PROBLEM/ { sub(/^ */, ""); print kernel ": " $0 }' "build/$preset/kernel_report.txt"
+    echo "== $preset kernels: $(tail -n 1 "build/$preset/kernel_report.txt") (build/$preset/kernel_report.txt)"
+    failed=$((failed + 1))
+  fi
+}
+
 scripts/check || failed=$((failed + 1))
+rm -f build/cpu/kernel_records.txt build/cpu/kernel_bytes.txt
 build cpu && run_tests cpu
 
 if [ "$everything" = yes ]; then
+  report_kernels cpu
+  if grep -q '^-- GPU back end:.*nvcc [0-9.]* found' build/cpu/build.log; then
+    build cuda-compile kvgauge || true  # no device is needed: that nvcc takes the kernels and the program links
+  else
+    echo "== cuda: not built, $(sed -n 's/^-- GPU back end: //p' build/cpu/build.log)"
+  fi
   build cpu-clang || true  # the product alone: warnings are errors; the next build runs clang's code under the tests
   build cpu-asan && run_tests cpu-asan -L 'fast|fuzz' -LE 'model'
   # libgomp is not instrumented: one OpenMP thread.
