@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(128) attention_merge_kernel(AttentionArgs a) {
     const MergeWeights w = merge_into(state, {part.values[0], part.values[1]});
     value = merged(value, weighted[std::int64_t{split} * head_dim], w);
   }
-  store_out(a, slice.first_row * a.out_stride + element, value / state.sum);
+  store_out(a, slice.first_row * a.out_stride + element, value * (1 / state.sum));
 }
 
 std::size_t paged_attention_scratch_bytes(std::int64_t /*rows*/, std::int64_t sequences, std::int64_t context, int heads, int head_dim) {

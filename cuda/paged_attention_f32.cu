@@ -177,9 +177,10 @@ __global__ void __launch_bounds__(kF32Threads, Columns == 8 ? 2 : 4) paged_atten
   for (int i = 0; i < kF32RowsOfWarp; ++i) {
     if (seen[i] == 0) continue;
     const std::int64_t at = offset_of(a, queries, warp + kF32Warps * i, a.out_stride);
+    const float scale = 1 / running[i].softmax.sum;
 #pragma unroll
     for (int j = 0; j < Columns; ++j)
-      if (lane + kWarpSize * j < head_dim) store_out(a, at + lane + kWarpSize * j, running[i].weighted[j] / running[i].softmax.sum);
+      if (lane + kWarpSize * j < head_dim) store_out(a, at + lane + kWarpSize * j, running[i].weighted[j] * scale);
   }
 }
 

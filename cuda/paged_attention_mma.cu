@@ -30,6 +30,9 @@ struct MmaShape {
   static constexpr int kChunks = HeadDim / 8;           ///< of 16 bytes, of a row
   static constexpr unsigned kStageBytes = 2 * kTile * sizeof(bf16_t);
   static constexpr unsigned kRunningBytes = kColumns * 4 * kThreads * sizeof(float);
+  static constexpr bool kMaySplit = RowTiles == 1;  ///< all launches of splits_apart have this shape
+  /// Of a multiprocessor, as registers allow.
+  static constexpr int kBlocks = HeadDim <= 32 || (Parts == 4 && HeadDim <= 128) ? 4 : HeadDim <= 64 ? 3 : 2;
 };
 
 /// Starts copying a tile of K and V. Positions from `tokens` on become zeros and are not read.
@@ -39,6 +42,7 @@ __device__ __forceinline__ void start_tile(const AttentionArgs& a, const QueryTi
   const int slot = position % a.pages.page_tokens;
   const auto* k = reinterpret_cast<const bf16_t*>(a.pages.k(a.layer, page, queries.kv_head, slot));
   const auto* v = reinterpret_cast<const bf16_t*>(a.pages.v(a.layer, page, queries.kv_head, slot));
+#pragma unroll 1  // the addresses of all copies at once would take the registers of the products
   for (int i = static_cast<int>(threadIdx.x); i < kTileTokens * Shape::kChunks; i += Shape::kThreads) {
     const int token = i / Shape::kChunks, column = i % Shape::kChunks * 8;
     const std::int64_t from = token * a.pages.token_stride + column;
@@ -222,19 +226,22 @@ __device__ __forceinline__ void write_rows(const AttentionArgs& a, const QueryTi
     const int row = first + lane_index() / 4 + 8 * r;
     if (row >= queries.count) continue;
     const std::int64_t at = offset_of(a, queries, row, a.out_stride) + first_column + lane_index() % 4 * 2;
+    const float scale = 1 / running[r].sum;
 #pragma unroll
     for (int j = 0; j < Shape::kColumns; ++j)
 #pragma unroll
-      for (int e = 0; e < 2; ++e) store_out(a, at + 8 * j + e, weighted[(4 * j + 2 * r + e) * Shape::kThreads] / running[r].sum);
+      for (int e = 0; e < 2; ++e) store_out(a, at + 8 * j + e, weighted[(4 * j + 2 * r + e) * Shape::kThreads] * scale);
   }
 }
 
 template <int HeadDim, int RowTiles, int Parts>
-__global__ void __launch_bounds__(RowTiles* Parts* kWarpSize) paged_attention_mma_kernel(AttentionArgs a) {
+__global__ void __launch_bounds__(MmaShape<HeadDim, RowTiles, Parts>::kThreads, MmaShape<HeadDim, RowTiles, Parts>::kBlocks)
+    paged_attention_mma_kernel(AttentionArgs a) {
   using Shape = MmaShape<HeadDim, RowTiles, Parts>;
   __shared__ unsigned unusable[2];
   const QueryTile queries = query_tile(a, Shape::kRows);
   if (queries.count == 0) return;  // the whole block leaves
+  const bool apart = Shape::kMaySplit && a.splits_apart;
   bf16_t* const stages = shared<bf16_t>();
   float* const running_weighted = reinterpret_cast<float*>(stages + 4 * Shape::kTile) + threadIdx.x;  // of a walk only
   const int first = warp_index() / Parts * kMmaRows, first_column = warp_index() % Parts * Shape::kColumns * 8;
@@ -252,7 +259,7 @@ __global__ void __launch_bounds__(RowTiles* Parts* kWarpSize) paged_attention_mm
   if (threadIdx.x == 0) unusable[0] = 0;
   std::uint32_t q[Shape::kDepth][4];
   load_queries<Shape>(a, queries, first, q);
-  if (!a.splits_apart)
+  if (!apart)
     for (int i = 0; i < 4 * Shape::kColumns; ++i) running_weighted[i * Shape::kThreads] = 0;
   SoftmaxState running[2];
   MmaState<Shape> state;
@@ -282,15 +289,15 @@ __global__ void __launch_bounds__(RowTiles* Parts* kWarpSize) paged_attention_mm
     }
     if (next >= tiles || next / kSplitTiles != tile / kSplitTiles) {
       const int split = tile / kSplitTiles;
-      if (warp_has_rows && a.splits_apart) store_states<Shape>(a, queries, first, first_column, split, state);
-      if (warp_has_rows && !a.splits_apart) merge_split<Shape>(seen, split, state, running, running_weighted);
+      if (warp_has_rows && apart) store_states<Shape>(a, queries, first, first_column, split, state);
+      if (warp_has_rows && !apart) merge_split<Shape>(seen, split, state, running, running_weighted);
       state.clear();
     }
     tile = next;
     next = after_next;
     stage ^= 1;
   }
-  if (warp_has_rows && !a.splits_apart) write_rows<Shape>(a, queries, first, first_column, running, running_weighted);
+  if (warp_has_rows && !apart) write_rows<Shape>(a, queries, first, first_column, running, running_weighted);
 }
 
 template <int HeadDim, int RowTiles, int Parts>
@@ -307,7 +314,7 @@ void launch_mma_shape(const AttentionArgs& args, std::int64_t slices, std::int64
 
 template <int HeadDim>
 void launch_mma_head_dim(const AttentionArgs& args, std::int64_t slices, std::int64_t longest_rows, StreamHandle stream) {
-  if (longest_rows * args.group <= kMmaRows) {
+  if (args.splits_apart || longest_rows * args.group <= kMmaRows) {
     launch_mma_shape<HeadDim, 1, 4>(args, slices, longest_rows, stream);
   } else if constexpr (HeadDim <= 128) {
     launch_mma_shape<HeadDim, 4, 1>(args, slices, longest_rows, stream);
