@@ -61,7 +61,11 @@ void fill_undefined(void* to, std::size_t bytes) {  // not memset: the sanitizer
 void run_thread() {
   order_acquire(&g_grid_tag);
   order_acquire(&g_block_tags[(g_blocks_begun - 1) & 1]);
-  g_running.entry(g_running.symbol, g_running.argument);
+  try {
+    g_running.entry(g_running.symbol, g_running.argument);
+  } catch (const FaultError& fault) {
+    record_fault(fault);
+  }
   order_release(&g_block_tags[g_blocks_begun & 1]);
   g_block.current->state = State::kEnded;
   leave(g_block.current->fibre);
@@ -72,7 +76,9 @@ void step(Thread& thread) {
   threadIdx = thread.index;
   resume(thread.fibre);
   g_block.current = nullptr;
-  if (g_block.faulted) throw FaultError(g_block.fault_kind, g_block.fault_text);
+  if (!g_block.faulted) return;
+  order_acquire(&g_block.faulted);
+  throw FaultError(g_block.fault_kind, g_block.fault_text);
 }
 
 std::string waiting_threads(State state, const char* what) {
@@ -254,20 +260,17 @@ void block_barrier(Site site) {
 void trap(const char* what) { raise_fault(FaultKind::kTrap, what); }
 
 void raise_fault(FaultKind kind, std::string text) {
-  Thread* const thread = g_block.current;
+  const Thread* const thread = g_block.current;
   if (thread == nullptr) throw FaultError(kind, text);
-  const uint3 index = thread->index;
-  text = cat("kernel ", g_block.kernel, ", block (", blockIdx.x, ",", blockIdx.y, ",", blockIdx.z, "), thread (", index.x, ",", index.y,
-             ",", index.z, "): ", text);
-  if (thread->state != State::kReady || g_block.faulted) {  // found by the scheduler, not by the thread itself
-    g_block.current = nullptr;
-    throw FaultError(kind, text);
-  }
+  throw FaultError(kind, cat("kernel ", g_block.kernel, ", block (", blockIdx.x, ",", blockIdx.y, ",", blockIdx.z, "), thread (",
+                             thread->index.x, ",", thread->index.y, ",", thread->index.z, "): ", text));
+}
+
+void record_fault(const FaultError& fault) {
   g_block.faulted = true;
-  g_block.fault_kind = kind;
-  g_block.fault_text = std::move(text);
-  thread->state = State::kEnded;
-  leave(thread->fibre);
+  g_block.fault_kind = fault.kind();
+  g_block.fault_text = fault.what();
+  order_release(&g_block.faulted);
 }
 
 }  // namespace kvgauge::cuda::emulator

@@ -11,7 +11,7 @@
 
 namespace kvgauge::cuda::emulator {
 
-/// Thrown by raise_fault() outside a fibre, and by run_grid() for a fault inside one.
+/// What raise_fault() throws. A fibre's is caught where the fibre began, and thrown again by run_grid().
 class FaultError : public std::runtime_error {
  public:
   FaultError(FaultKind kind, const std::string& text) : std::runtime_error(text), kind_(kind) {}
@@ -71,6 +71,9 @@ struct Block {
   std::string kernel;  ///< demangled, for messages
 };
 extern Block g_block;
+
+/// What ends the grid when the current fibre has left.
+void record_fault(const FaultError& fault);
 
 /// Runs all blocks. @throws FaultError with the kernel, block and thread in its text
 void run_grid(const LaunchSize& size, const std::string& kernel, const void* symbol, const void* argument, Entry entry);

@@ -19,6 +19,7 @@ namespace kvgauge::cuda::emulator {
 namespace {
 
 constexpr std::size_t kPage = 4096;
+constexpr std::size_t kGuard = std::size_t{16} << 20;  // of address space on either side, so that a wild index rarely meets other memory
 constexpr std::size_t kAlignment = 256;  // of the vendor's allocations
 constexpr int kUndefined = 0xff;
 constexpr int kMark = 0xa5;
@@ -28,8 +29,8 @@ struct Allocation {
   std::byte* mapping = nullptr;  ///< nullptr: adopted or registered
   std::size_t mapping_bytes = 0;
 
-  std::byte* first() const { return mapping + kPage; }                 ///< marked bytes [first, range.begin)
-  std::byte* last() const { return mapping + mapping_bytes - kPage; }  ///< and [range.begin + bytes, last)
+  std::byte* first() const { return mapping + kGuard; }                 ///< marked bytes [first, range.begin)
+  std::byte* last() const { return mapping + mapping_bytes - kGuard; }  ///< and [range.begin + bytes, last)
 };
 
 std::map<std::uintptr_t, Allocation> g_allocations;
@@ -87,13 +88,14 @@ void mark(const Allocation& a) {
 void* allocate(std::size_t bytes, RangeKind kind, int device, const char* call) {
   const std::size_t inner = round_up(round_up(bytes, kAlignment), kPage);
   Allocation a;
-  a.mapping_bytes = inner + 2 * kPage;
-  void* const mapping =
-      mmap(nullptr, a.mapping_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  a.mapping_bytes = inner + 2 * kGuard;
+  void* const mapping = mmap(nullptr, a.mapping_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) return nullptr;
   a.mapping = static_cast<std::byte*>(mapping);
-  mprotect(a.mapping, kPage, PROT_NONE);
-  mprotect(a.last(), kPage, PROT_NONE);
+  if (mprotect(a.first(), inner, PROT_READ | PROT_WRITE) != 0) {
+    munmap(mapping, a.mapping_bytes);
+    return nullptr;
+  }
   a.range = {a.last() - round_up(bytes, kAlignment), bytes, kind, device, cat(call, " ", g_next_number++)};
   std::memset(a.range.begin, kUndefined, bytes);
   mark(a);
@@ -161,7 +163,7 @@ std::string describe_address(const void* address) {
   const std::uintptr_t at = key(address);
   const auto after = g_allocations.upper_bound(at);
   std::string best = "in no allocation";
-  std::uintptr_t distance = 1u << 20;  // farther is nobody's neighbour
+  std::uintptr_t distance = kGuard;  // farther is nobody's neighbour
   if (after != g_allocations.begin()) {
     const DeviceRange& range = std::prev(after)->second.range;
     const std::uintptr_t offset = at - key(range.begin);

@@ -16,14 +16,23 @@ constexpr std::size_t kStackForSignals = 64 << 10;
 struct sigaction g_before[std::size(kSignals)];
 int g_signal = 0;
 const void* g_address = nullptr;
-alignas(64) std::byte g_landing_stack[256 << 10];
+alignas(64) std::byte g_landing_stack[256 << 10];  // for a fibre whose own is exhausted
 
-/// Where the interrupted fibre goes on, on a stack that has room.
-[[noreturn]] void land() {
+void raise() {
   if (g_signal == SIGFPE) raise_fault(FaultKind::kTrap, "integer division by zero");
   if (below_stack(g_block.current->fibre, g_address))
     raise_fault(FaultKind::kStackOverflow, cat("needs more than ", kStackBytes, " bytes of stack"));
   raise_fault(FaultKind::kOutOfBounds, cat("touches ", fmt::ptr(g_address), ", which is ", describe_address(g_address)));
+}
+
+/// Where the interrupted fibre goes on. The frames above cannot be unwound: it may have been interrupted anywhere.
+[[noreturn]] void land() {
+  try {
+    raise();
+  } catch (const FaultError& fault) {
+    record_fault(fault);
+  }
+  leave(g_block.current->fibre);
 }
 
 void handle(int signal, siginfo_t* info, void* context) {
@@ -35,7 +44,10 @@ void handle(int signal, siginfo_t* info, void* context) {
   g_signal = signal;
   g_address = info->si_addr;
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
-  registers[REG_RSP] = reinterpret_cast<greg_t>(g_landing_stack + sizeof(g_landing_stack) - 64 - 8);  // aligned as after a call
+  constexpr greg_t kBelowLeafFrames = 128;  // of the calling convention
+  greg_t stack = (registers[REG_RSP] - kBelowLeafFrames) & ~greg_t{63};
+  if (below_stack(g_block.current->fibre, g_address)) stack = reinterpret_cast<greg_t>(g_landing_stack + sizeof(g_landing_stack));
+  registers[REG_RSP] = stack - 8;  // aligned as after a call
   registers[REG_RIP] = reinterpret_cast<greg_t>(&land);
 }
 
