@@ -12,7 +12,11 @@ TEST_P(CopyPages, CopiesWholeBlocksOfAllLayersAndNothingElse) {
       {.layers = 3, .kv_heads = 2, .head_dim = 20, .page_tokens = 8, .dtype = DType::kF32},
       {.layers = 3, .kv_heads = 2, .head_dim = 20, .page_tokens = 8, .dtype = DType::kBF16},
       {.layers = 3, .kv_heads = 3, .head_dim = 7, .page_tokens = 8, .dtype = DType::kBF16},  // tiles of 7 * 16 bytes
-      {.layers = 3, .kv_heads = 1, .head_dim = 7, .page_tokens = 5, .dtype = DType::kBF16},  // tiles that start anywhere
+      {.layers = 3,
+       .kv_heads = 1,
+       .head_dim = 7,
+       .page_tokens = 5,
+       .dtype = DType::kBF16},  // tiles that start anywhere
       {.layers = 3, .kv_heads = 2, .head_dim = 128, .page_tokens = 8, .dtype = DType::kBF16}};
   for (const PagedCache::Shape& shape : shapes) {
     PagedCache cache(shape, 12, random);

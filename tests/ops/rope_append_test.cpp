@@ -99,7 +99,8 @@ TEST_P(RopeAppend, MatchesTheReferenceAndWritesOnlyItsSlots) {
       }
     }
     EXPECT_TRUE(q_out.intact());
-    for (int j = 0; j < c.heads * c.head_dim; ++j) ASSERT_TRUE(std::isnan(q_out.at(0, j))) << "a row of no sequence was written";
+    for (int j = 0; j < c.heads * c.head_dim; ++j)
+      ASSERT_TRUE(std::isnan(q_out.at(0, j))) << "a row of no sequence was written";
     // exactly the bytes of the new slots changed
     std::size_t changed = 0;
     for (std::size_t i = 0; i < empty.size(); ++i) changed += empty[i] != cache.bytes()[i];
