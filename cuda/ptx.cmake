@@ -1,5 +1,6 @@
 # The PTX of kernels, which tests run on ptxsim, and what ptxas makes of it, which scripts/kernel_report reads.
-set(KVGAUGE_PTX_ARCHITECTURES 80 90)
+# Of the whole build, because tests/ asks for them too.
+set(KVGAUGE_PTX_ARCHITECTURES 80 90 CACHE INTERNAL "what kernels are compiled to PTX for")
 
 # kvgauge_compile_ptx(target FOLDER folder SOURCES a.cu ... [INCLUDE folder ...]): for each source and architecture, in the folder,
 #   <stem>.sm80.ptx            with line numbers
@@ -35,7 +36,7 @@ endfunction()
 
 # kvgauge_ptx: of the product's kernels, in KVGAUGE_PTX_FOLDER. sources.txt there lists the kernels' files for scripts/kernel_report,
 # with or without nvcc. Builds with sanitizers go without PTX: ptxsim checks what they would.
-set(KVGAUGE_PTX_FOLDER ${PROJECT_BINARY_DIR}/ptx)
+set(KVGAUGE_PTX_FOLDER ${PROJECT_BINARY_DIR}/ptx CACHE INTERNAL "the PTX of the product's kernels")
 function(kvgauge_kernel_ptx)
   file(MAKE_DIRECTORY ${KVGAUGE_PTX_FOLDER})
   set(listed "")
