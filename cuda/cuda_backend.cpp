@@ -26,7 +26,7 @@ namespace kvgauge {
 namespace cuda {
 namespace {
 
-constexpr std::size_t kStagingBytes = std::size_t{4} << 20;
+constexpr std::size_t kStagingBytes = std::size_t{1} << 20;
 constexpr std::size_t kLoadBytes = std::size_t{16} << 20;  // of each of two buffers that weights pass through
 constexpr std::int64_t kGraphRows = 256;                   // larger decode batches are limited by arithmetic, not by launches
 constexpr std::int64_t kSmallestContext = 512;

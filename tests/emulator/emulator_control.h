@@ -17,6 +17,9 @@ enum class Order { kForward, kReverse, kRandom };
 void set_order(Order order, std::uint64_t seed = 1);
 Order order();
 const char* name(Order order);
+/// Every kernel runs three times, once in each order, each time from the same memory: what it leaves in device memory must be the same
+/// bit for bit, or the launch is a fault (kOrderDependent). For tests of operations: it copies the device's memory for every launch.
+void set_every_order(bool on);
 
 enum class FaultKind {
   kOutOfBounds,           ///< a write beside an allocation, or an access to memory that is not mapped
@@ -25,6 +28,7 @@ enum class FaultKind {
   kDivergentCollective,   ///< lanes are at different warp operations, or name different masks
   kLaneOutsideMask,       ///< the caller, or the lane that a shuffle reads, is not in the mask
   kAbsentLanes,           ///< the mask names lanes that have ended, wait elsewhere, or that the block does not have
+  kOrderDependent,        ///< set_every_order(): the threads' order decides what is in memory afterwards
   kTrap,                  ///< __trap, integer division by zero
   kStackOverflow,
   kExecutor,              ///< thrown by the executor that replaces the fibres, or by queued work of an emulated library

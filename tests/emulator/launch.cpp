@@ -7,6 +7,7 @@
 
 #include "core/cat.h"
 #include "memory.h"
+#include "memory_image.h"
 #include "runtime.h"
 
 namespace kvgauge::cuda::emulator {
@@ -18,6 +19,8 @@ struct Executor {
   std::string name = "emulated";
   std::function<void(const Launch&)> execute;
 } g_executor;
+
+bool g_every_order = false;
 
 struct Record {
   std::string path;
@@ -52,9 +55,9 @@ std::string refused_shape(const LaunchSize& size) {
   return "";
 }
 
-void append_record(const std::string& mangled) {
+void append_record(const std::string& mangled, const char* in_order) {
   if (g_record.path.empty()) return;
-  const std::string line = cat(mangled, '\t', g_executor.name, '\t', g_executor.execute ? "-" : name(order()), '\n');
+  const std::string line = cat(mangled, '\t', g_executor.name, '\t', in_order, '\n');
   if (!g_record.lines.insert(line).second) return;
   std::ofstream(g_record.path, std::ios::app) << line;
 }
@@ -79,18 +82,46 @@ struct Queued {
   void run() const {
     const Names& names = names_of(symbol);
     ++runtime().counters.launches[names.demangled];
-    append_record(names.mangled);
     fault_if_asked(names.demangled);
     if (g_executor.execute) {
+      append_record(names.mangled, "-");
       try {
         g_executor.execute({symbol, names.mangled, size, argument.get(), bytes});
       } catch (const std::exception& error) {
         throw FaultError(FaultKind::kExecutor, cat("kernel ", names.demangled, " on ", g_executor.name, ": ", error.what()));
       }
+    } else if (g_every_order) {
+      run_in_every_order(names);
     } else {
-      run_grid(size, names.demangled, symbol, argument.get(), entry);
+      run_in(order(), names);
     }
     check_canaries(cat("kernel ", names.demangled));
+  }
+
+  void run_in(Order in_order, const Names& names) const {
+    append_record(names.mangled, name(in_order));
+    run_grid(size, names.demangled, symbol, argument.get(), entry);
+  }
+
+  void run_in_every_order(const Names& names) const {
+    const Order before = order();
+    const MemoryImage input;
+    set_order(Order::kForward);
+    run_in(Order::kForward, names);
+    const MemoryImage want;
+    std::string difference;
+    for (const Order other : {Order::kReverse, Order::kRandom}) {
+      input.restore();
+      set_order(other);
+      run_in(other, names);
+      difference = want.first_difference(MemoryImage());
+      if (difference.empty()) continue;
+      set_order(before);
+      throw FaultError(FaultKind::kOrderDependent,
+                       cat("kernel ", names.demangled, ": ", difference, " differs between the thread orders forward and ",
+                           name(other), ", the same bits were needed"));
+    }
+    set_order(before);
   }
 };
 
@@ -119,6 +150,8 @@ cudaError_t launch(const LaunchSize& size, cudaStream_t handle, const void* symb
 void set_executor(std::string name, std::function<void(const Launch&)> execute) {
   g_executor = {execute ? std::move(name) : "emulated", std::move(execute)};
 }
+
+void set_every_order(bool on) { g_every_order = on; }
 
 void record_launches(const std::string& path) { g_record = {path, {}}; }
 

@@ -7,6 +7,8 @@ namespace {
 
 class Linear : public OnEveryExecutor {};
 
+constexpr std::uint64_t kDeviceMemory = std::uint64_t{160} << 20;  // the workspace of products takes 32 MiB of it
+
 PackedWeight pack(Backend& backend, const std::vector<float>& weight, std::int64_t rows, std::int64_t columns) {
   std::int64_t next = 0;
   const PackedWeight packed =
@@ -29,7 +31,7 @@ const std::vector<Case> kCases = {{1, 1, 1},    {1, 7, 3},     {2, 33, 5},    {3
                                   {7, 31, 128}, {13, 130, 77}, {33, 96, 192}, {200, 70, 50}, {8, 960, 576}};
 
 void expect_matches(const Executor& executor, DType dtype, bool batch_invariant, const Case& shape, Random& random) {
-  const auto backend = backend_for(executor, dtype, batch_invariant, 2);
+  const auto backend = backend_for(executor, dtype, batch_invariant, 2, kDeviceMemory);
   const auto x = rounded(uniform_floats(random, static_cast<std::size_t>(shape.rows * shape.depth)), dtype);
   const auto w = rounded(uniform_floats(random, static_cast<std::size_t>(shape.columns * shape.depth)), dtype);
   const PackedWeight packed = pack(*backend, w, shape.columns, shape.depth);
@@ -63,7 +65,7 @@ TEST_P(Linear, ARowHasTheSameBitsInAnyBatch) {
   Random random(test_seed(12));
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     if (dtype == DType::kBF16 && !has_bf16_products()) continue;
-    const auto backend = backend_for(GetParam(), dtype);
+    const auto backend = backend_for(GetParam(), dtype, true, 1, kDeviceMemory);
     constexpr std::int64_t kRows = 250, kColumns = 130, kDepth = 300;
     const PackedWeight packed = pack(*backend, uniform_floats(random, kColumns * kDepth), kColumns, kDepth);
     GuardedMatrix in(kRows, kDepth, dtype, 6), all(kRows, kColumns, DType::kF32);

@@ -35,7 +35,6 @@ class Synchronous final : public BackendWrapper {
 };
 
 #if defined(KVGAUGE_CUDA) || defined(KVGAUGE_EMULATED)
-constexpr std::uint64_t kDeviceMemory = std::uint64_t{192} << 20;  // of a test's back end: products take 32 MiB of it
 #endif
 
 }  // namespace
@@ -75,19 +74,20 @@ std::unique_ptr<Backend> backend_for(CpuIsa isa, DType dtype, bool batch_invaria
   return make_cpu_backend({.threads = threads, .compute_dtype = dtype, .batch_invariant = batch_invariant, .isa = isa});
 }
 
-std::unique_ptr<Backend> backend_for(const Executor& executor, DType dtype, bool batch_invariant, int threads) {
+std::unique_ptr<Backend> backend_for(const Executor& executor, DType dtype, bool batch_invariant, int threads,
+                                     [[maybe_unused]] std::uint64_t device_memory) {
   if (!executor.on_device()) return backend_for(executor.isa, dtype, batch_invariant, threads);
 #if defined(KVGAUGE_EMULATED)
   if (executor.kind == Executor::Kind::kPtx) {
     run_kernels_on_ptxsim(executor.sm);
   } else {
     cuda::emulator::set_executor("", {});
-    cuda::emulator::set_order(cuda::emulator::Order::kEvery);
+    cuda::emulator::set_every_order(true);
   }
 #endif
 #if defined(KVGAUGE_CUDA) || defined(KVGAUGE_EMULATED)
   return std::make_unique<Synchronous>(make_cuda_backend(
-      {.compute_dtype = dtype, .batch_invariant = batch_invariant, .memory = kDeviceMemory}));
+      {.compute_dtype = dtype, .batch_invariant = batch_invariant, .memory = device_memory}));
 #else
   std::abort();  // executors() has none of the others
 #endif
