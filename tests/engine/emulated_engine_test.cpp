@@ -44,6 +44,7 @@ std::vector<Request> questions(const Engine& engine, std::size_t count, std::int
     Request request;
     request.prompt = prompter.tokens_of_chat(prompter.render(messages, nullptr, requests.size() % 2 == 1));
     request.stop.max_tokens = max_tokens;
+    request.scores.kv_coe = request.scores.prob = true;
     requests.push_back(std::move(request));
   }
   return requests;

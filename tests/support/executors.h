@@ -27,7 +27,7 @@ std::string reason_to_skip(const Executor& executor);
 /// Its back end; every operation is done when the call returns. One executor of kind kEmulated or kPtx at a time.
 /// @param device_memory bytes that it reserves where it has memory of its own; the emulated device copies them for each launch
 std::unique_ptr<Backend> backend_for(const Executor& executor, DType dtype = DType::kF32, bool batch_invariant = true,
-                                     int threads = 1, std::uint64_t device_memory = std::uint64_t{16} << 20);
+                                     int threads = 1, std::uint64_t device_memory = std::uint64_t{4} << 20);
 std::unique_ptr<Backend> backend_for(CpuIsa isa, DType dtype = DType::kF32, bool batch_invariant = true,
                                      int threads = 1);
 
