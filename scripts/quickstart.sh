@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 scripts/dependencies.sh build
 mkdir -p build/cpu
 echo "building (a few minutes the first time; log: build/cpu/build.log)"
-if ! { cmake --preset cpu -DKVGAUGE_TESTS=OFF -DKVGAUGE_BENCH=OFF && cmake --build build/cpu --target kvgauge; } > build/cpu/build.log 2>&1; then
+if ! { cmake --preset cpu -DKVGAUGE_TESTS=OFF -DKVGAUGE_BENCH=OFF -DKVGAUGE_EMULATED=OFF && cmake --build build/cpu --target kvgauge; } > build/cpu/build.log 2>&1; then
   tail -n 30 build/cpu/build.log >&2
   echo "quickstart.sh: the build failed, see build/cpu/build.log" >&2
   exit 1
