@@ -8,6 +8,7 @@
 #include "cli.h"
 #include "core/cat.h"
 #include "core/printable.h"
+#include "engine/open_backend.h"
 #include "interruption.h"
 #include "kvgauge/error.h"
 #include "option_values.h"
@@ -29,8 +30,8 @@ kvgauge VERB --help explains a verb. Exit codes: 0 done, 1 some rows failed, 2 b
 
 void print_version() {
   const BuildInfo& info = build_info();
-  std::printf("kvgauge %s (commit %s)\nbuild: %s\ncuda: not in this build\ncpu: %s\n", info.version.c_str(),
-              info.commit.c_str(), info.options.c_str(), cpu_features().c_str());
+  std::printf("kvgauge %s (commit %s)\nbuild: %s\ndevices: %s\ncpu: %s\n", info.version.c_str(),
+              info.commit.c_str(), info.options.c_str(), device_features().c_str(), cpu_features().c_str());
 }
 
 // An unknown flag or verb, with the one that was probably meant.

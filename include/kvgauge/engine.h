@@ -18,7 +18,7 @@ struct GenerationDefaults;
 
 struct EngineOptions {
   std::filesystem::path model;  ///< Hugging Face folder or .gguf file
-  std::string device = "auto";  ///< auto | cpu
+  std::string device = "auto";  ///< auto | cpu | cuda | cuda:N | emulated, as far as the build has them
   std::string dtype = "auto";   ///< auto | bf16 | f32: of products and KV pages
   int threads = 0;              ///< 0 = all cores
   bool batch_invariant = false;

@@ -70,6 +70,15 @@ std::unique_ptr<Backend> open_cuda(const EngineOptions& options, const ModelConf
 
 std::string known_devices() { return cat("auto|cpu", kHasCuda ? "|cuda|cuda:N" : "", kHasEmulated ? "|emulated" : ""); }
 
+std::string device_features() {
+#if defined(KVGAUGE_CUDA)
+  const std::string reason = cuda_unavailable();
+  return cat(known_devices(), " (", reason.empty() ? "a CUDA device can be used" : reason, ")");
+#else
+  return cat(known_devices(), kHasEmulated ? " (the CUDA back end on an emulated device, for tests)" : "");
+#endif
+}
+
 void check_device(const std::string& device) {
   if (device == "auto" || device == "cpu") return;
   const bool cuda = cuda_index(device).has_value(), emulated = device == "emulated";

@@ -11,6 +11,9 @@ namespace kvgauge {
 /// Values of --device that this build knows, e.g. "auto|cpu|cuda|cuda:N".
 std::string known_devices();
 
+/// The same for --version, and whether a CUDA device can be used here.
+std::string device_features();
+
 /// @throws UsageError if `device` is no value of --device, or names a back end that this build lacks
 void check_device(const std::string& device);
 

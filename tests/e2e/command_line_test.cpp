@@ -106,10 +106,17 @@ TEST(CommandLine, CombinationsAreChecked) {
   expect_refusal({"tokenize", "--text", "x", "--input", job.in}, 2, "--input");
 }
 
-TEST(CommandLine, NoCudaInThisBuildIsADeviceError) {
+TEST(CommandLine, DevicesThatAreNotInThisBuildAreRefused) {
   const Job job;
-  for (const char* const device : {"cuda", "cuda:1", "emulated"})
-    expect_refusal(job.run({"--device", device}), 4, "this build has no CUDA back end");
+  const std::string devices = kvgauge({"--version"}).out;  // has the line "devices: auto|cpu|..."
+  if (devices.find("|cuda|") == std::string::npos) {
+    for (const char* const device : {"cuda", "cuda:1"})
+      expect_refusal(job.run({"--device", device}), 4, "this build has no CUDA back end");
+  }
+  if (devices.find("|emulated") == std::string::npos)
+    expect_refusal(job.run({"--device", "emulated"}), 4, "this build has no emulated device");
+  for (const char* const device : {"gpu", "cuda:", "cuda:x", "cuda:-1"})
+    expect_refusal(job.run({"--device", device}), 2, "is unknown");
 }
 
 TEST(CommandLine, MissingOrBadFilesAreInputErrors) {

@@ -3,9 +3,7 @@
 // in chunks, oneDNN and own products.
 #include <gtest/gtest.h>
 
-#include <numeric>
-
-#include "support/decode_harness.h"
+#include "support/decoder_golden.h"
 #include "support/golden_tensors.h"
 #include "support/paths.h"
 
@@ -30,56 +28,14 @@ CpuOptions options(bool batch_invariant, DType dtype = DType::kF32) {
   return o;
 }
 
-// transformers' [layers, KV heads, tokens, dim] from the pages.
-std::vector<double> cache(const DecodeHarness& run, bool keys) {
-  std::vector<double> out;
-  for (int l = 0; l < run.layout.layers; ++l)
-    for (int h = 0; h < run.layout.kv_heads; ++h)
-      for (std::int64_t t = 0; t < run.computed; ++t)
-        for (int j = 0; j < run.layout.head_dim; ++j) out.push_back(keys ? run.k(l, h, t, j) : run.v(l, h, t, j));
-  return out;
-}
-
-void append(std::vector<double>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); }
-
 class DecoderGolden : public ::testing::TestWithParam<Case> {};
 
 TEST_P(DecoderGolden, AgreesWithTransformers) {
   const GoldenTensors golden(golden_path(GetParam().golden));
   for (const std::string prefix : {"short.", "long."})
     for (const bool batch_invariant : {false, true}) {
-      const auto ids = golden.ints(prefix + "ids");
-      const auto want_greedy = golden.ints(prefix + "greedy");
-      const auto want_logits = golden.reals(prefix + "logits");
-      DecodeHarness run(golden_path(GetParam().model), options(batch_invariant),
-                        static_cast<std::int64_t>(ids.size() + want_greedy.size()));
-      std::reverse(run.table.begin(), run.table.end());  // pages in no natural order
-      run.feed(ids);
-      const auto rows = static_cast<std::int64_t>(want_logits.size()) / run.files.config().vocab;
-      std::vector<double> logits;
-      std::vector<std::int32_t> wanted(static_cast<std::size_t>(rows));
-      std::iota(wanted.begin(), wanted.end(), static_cast<std::int32_t>(run.last_rows - rows));
-      const auto calls = run.backend.calls;
-      const MatrixView out = run.decoder.logits(wanted);
-      logits.assign(static_cast<const float*>(out.data), static_cast<const float*>(out.data) + out.rows * out.columns);
-      EXPECT_LE(relative_error(logits, want_logits), kTolerance) << prefix << "logits";
-      if (golden.has(prefix + "k")) {
-        EXPECT_LE(relative_error(cache(run, true), golden.reals(prefix + "k")), kTolerance) << prefix << "k";
-        EXPECT_LE(relative_error(cache(run, false), golden.reals(prefix + "v")), kTolerance) << prefix << "v";
-        // hidden_states: [0] the embeddings, [l] the output of block l, [L] after the final norm, which only logits()
-        // computes.
-        std::vector<double> hidden;
-        for (int l = 0; l < run.layout.layers; ++l) append(hidden, calls[static_cast<std::size_t>(2 * l)]);
-        auto want = golden.reals(prefix + "hidden");
-        want.resize(hidden.size());
-        EXPECT_LE(relative_error(hidden, want), kTolerance) << prefix << "hidden";
-      }
-      std::vector<std::int32_t> greedy;
-      while (greedy.size() < want_greedy.size()) {
-        greedy.push_back(run.argmax());
-        run.feed({&greedy.back(), 1});
-      }
-      EXPECT_EQ(greedy, want_greedy) << prefix;
+      DecodeHarness run(golden_path(GetParam().model), options(batch_invariant), positions_of(golden, prefix));
+      expect_agreement(run, golden, prefix, kTolerance);
     }
 }
 

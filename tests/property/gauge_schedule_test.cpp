@@ -49,10 +49,10 @@ std::vector<std::uint64_t> fingerprint(const Finished& finished) {
   return words;
 }
 
-EngineOptions base_options(const std::string& model, const std::string& dtype) {
+EngineOptions base_options(const std::string& model, const std::string& dtype, const std::string& device) {
   EngineOptions options;
   options.model = testing::repo_path("tests/golden/models/" + model);
-  options.device = "cpu";
+  options.device = device;
   options.dtype = dtype;
   options.threads = 2;
   options.batch_invariant = true;
@@ -62,9 +62,7 @@ EngineOptions base_options(const std::string& model, const std::string& dtype) {
 }
 
 // One request after another, nothing shared: what every schedule must reproduce.
-std::vector<std::vector<std::uint64_t>> alone(const std::string& model, const std::string& dtype,
-                                              const std::vector<Request>& pool) {
-  EngineOptions options = base_options(model, dtype);
+std::vector<std::vector<std::uint64_t>> alone(EngineOptions options, const std::vector<Request>& pool) {
   options.prefix_cache = false;
   options.max_batch = 4;
   Engine engine(options);
@@ -84,14 +82,13 @@ struct Totals {
   std::int64_t schedules = 0, requests = 0, preemptions = 0, cached = 0, forks = 0, mismatches = 0;
 };
 
-void run_schedule(std::uint64_t seed, const std::string& model, const std::string& dtype,
-                  const std::vector<Request>& pool, const std::vector<std::vector<std::uint64_t>>& want,
+void run_schedule(std::uint64_t seed, const EngineOptions& base, const std::vector<Request>& pool, const std::vector<std::vector<std::uint64_t>>& want,
                   std::int64_t block_bytes, Totals& totals) {
   std::mt19937_64 random(seed);
   const auto below = [&](std::int64_t n) {
     return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
   };
-  EngineOptions options = base_options(model, dtype);
+  EngineOptions options = base;
   options.threads = 1 + static_cast<int>(below(2));
   options.max_batch = 1 + below(8);
   options.step_tokens = 1 + (below(3) == 0 ? below(8) : below(96));
@@ -111,7 +108,7 @@ void run_schedule(std::uint64_t seed, const std::string& model, const std::strin
       totals.forks += static_cast<std::int64_t>(done->answers.size()) - 1;
       if (fingerprint(*done) != want[index]) {
         ++totals.mismatches;
-        ADD_FAILURE() << model << " " << dtype << ": request " << index << " differs under schedule seed " << seed
+        ADD_FAILURE() << base.model.filename() << " " << base.dtype << ": request " << index << " differs under schedule seed " << seed
                       << " " << done->error;
       }
       submitted.erase(done->request);
@@ -144,14 +141,15 @@ TEST_P(GaugeSchedule, TokensAndScoresAreBitIdenticalUnderAnySchedule) {
   Totals totals;
   for (const std::string dtype : {"f32", "bf16"}) {
     if (dtype == "bf16" && !cpu_supports_bf16()) continue;
-    Engine probe(base_options(model, dtype));
+    const EngineOptions base = base_options(model, dtype, "cpu");
+    Engine probe(base);
     const std::vector<Request> pool =
         testing::request_pool(seed, kPool, static_cast<std::int32_t>(probe.config().vocab));
-    const auto want = alone(model, dtype, pool);
+    const auto want = alone(base, pool);
     const auto block_bytes = static_cast<std::int64_t>(probe.stats().kv_bytes) / probe.stats().blocks;
     const int schedules = dtype == "f32" ? 170 : 80;  // 250 a model, four models: a thousand
     for (int i = 0; i < schedules && totals.mismatches < 3; ++i)
-      run_schedule(seed * 1000 + static_cast<std::uint64_t>(i), model, dtype, pool, want, block_bytes, totals);
+      run_schedule(seed * 1000 + static_cast<std::uint64_t>(i), base, pool, want, block_bytes, totals);
   }
   std::printf("%s: %lld schedules, %lld requests, %lld preemptions, %lld cached tokens, %lld forks\n", model.c_str(),
               static_cast<long long>(totals.schedules), static_cast<long long>(totals.requests),
@@ -162,6 +160,26 @@ TEST_P(GaugeSchedule, TokensAndScoresAreBitIdenticalUnderAnySchedule) {
   EXPECT_GT(totals.cached, 1000);
   EXPECT_GT(totals.forks, 50);
 }
+
+#if defined(KVGAUGE_EMULATED)
+// The same on the emulated device: fewer schedules, because every thread of every kernel is a fibre.
+TEST(GaugeScheduleEmulated, TokensAndScoresAreBitIdenticalUnderAnySchedule) {
+  const std::uint64_t seed = testing::test_seed(777);
+  Totals totals;
+  for (const std::string dtype : {"f32", "bf16"}) {
+    const EngineOptions base = base_options("llama31", dtype, "emulated");
+    Engine probe(base);
+    const std::vector<Request> pool =
+        testing::request_pool(seed, kPool, static_cast<std::int32_t>(probe.config().vocab));
+    const auto block_bytes = static_cast<std::int64_t>(probe.stats().kv_bytes) / probe.stats().blocks;
+    const auto want = alone(base, pool);
+    for (int i = 0; i < 4; ++i)
+      run_schedule(seed * 1000 + static_cast<std::uint64_t>(i), base, pool, want, block_bytes, totals);
+  }
+  EXPECT_EQ(totals.mismatches, 0);
+  EXPECT_GT(totals.preemptions + totals.forks, 0);
+}
+#endif
 
 INSTANTIATE_TEST_SUITE_P(Models, GaugeSchedule, ::testing::Values("llama31", "llama_tied", "qwen2", "qwen3"),
                          [](const auto& info) { return std::string(info.param); });
