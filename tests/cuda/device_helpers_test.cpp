@@ -22,7 +22,7 @@ class DeviceHelpers : public OnEveryExecutor {
       run_kernels_on_ptxsim(GetParam().sm, {.folder = KVGAUGE_TEST_PTX_FOLDER});
     } else {
       cuda::emulator::set_executor("", {});
-      cuda::emulator::set_order(cuda::emulator::Order::kEvery);
+      cuda::emulator::set_every_order(true);
     }
 #endif
   }

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <random>
 
+#include "core/buffer.h"
 #include "gauge/trajectory_gauge.h"
 #include "support/decode_harness.h"
 #include "support/paths.h"
