@@ -25,6 +25,7 @@ class EmulatorTest : public ::testing::Test {
   static void start_again() {
     emulator::set_executor("", {});
     emulator::set_order(emulator::Order::kForward);
+    emulator::set_every_order(false);
     emulator::set_device_count(1);
   }
 };

@@ -7,8 +7,8 @@
 
 #include "core/cat.h"
 #include "memory.h"
-#include "memory_image.h"
 #include "runtime.h"
+#include "written_pages.h"
 
 namespace kvgauge::cuda::emulator {
 namespace {
@@ -71,6 +71,11 @@ void fault_if_asked(const std::string& kernel) {
   }
 }
 
+struct KeepOrder {
+  ~KeepOrder() { set_order(before); }
+  const Order before = order();
+};
+
 /// A queued launch; the argument has the alignment of any type.
 struct Queued {
   LaunchSize size;
@@ -104,24 +109,20 @@ struct Queued {
   }
 
   void run_in_every_order(const Names& names) const {
-    const Order before = order();
-    const MemoryImage input;
-    set_order(Order::kForward);
-    run_in(Order::kForward, names);
-    const MemoryImage want;
+    const KeepOrder keep_order;
     std::string difference;
-    for (const Order other : {Order::kReverse, Order::kRandom}) {
-      input.restore();
-      set_order(other);
-      run_in(other, names);
-      difference = want.first_difference(MemoryImage());
+    WrittenPages pages;
+    for (const Order each : {Order::kForward, Order::kReverse, Order::kRandom}) {
+      if (each != Order::kForward) pages.rewind();
+      set_order(each);
+      run_in(each, names);
+      if (each == Order::kForward) pages.keep();
+      difference = pages.first_difference();
       if (difference.empty()) continue;
-      set_order(before);
       throw FaultError(FaultKind::kOrderDependent,
-                       cat("kernel ", names.demangled, ": ", difference, " differs between the thread orders forward and ",
-                           name(other), ", the same bits were needed"));
+                       cat("kernel ", names.demangled, ": ", difference, " differs between the thread orders forward and ", name(each),
+                           ", the same bits were needed"));
     }
-    set_order(before);
   }
 };
 

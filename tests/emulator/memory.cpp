@@ -65,6 +65,20 @@ void unpoison(const Allocation& a) {
   return nullptr;
 }
 
+/// Whole pages of large allocations are copies of one undefined page range, so that memory nobody writes takes none.
+void make_undefined(const Allocation& a) {
+  constexpr std::size_t kShared = std::size_t{1} << 20;
+  static const int undefined = [] {
+    const int file = memfd_create("undefined", MFD_CLOEXEC);
+    const std::vector<std::byte> bytes(kShared, std::byte{kUndefined});
+    return file >= 0 && write(file, bytes.data(), kShared) == static_cast<ssize_t>(kShared) ? file : -1;
+  }();
+  std::byte* at = a.first();
+  for (; undefined >= 0 && static_cast<std::size_t>(a.last() - at) >= kShared; at += kShared)
+    if (mmap(at, kShared, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, undefined, 0) == MAP_FAILED) throw std::bad_alloc();
+  std::memset(at, kUndefined, static_cast<std::size_t>(a.last() - at));
+}
+
 bool counts(RangeKind kind) { return kind == RangeKind::kDevice || kind == RangeKind::kManaged; }
 
 /// @return the first overwritten byte beside the allocation
@@ -97,7 +111,7 @@ void* allocate(std::size_t bytes, RangeKind kind, int device, const char* call) 
     return nullptr;
   }
   a.range = {a.last() - round_up(bytes, kAlignment), bytes, kind, device, cat(call, " ", g_next_number++)};
-  std::memset(a.range.begin, kUndefined, bytes);
+  make_undefined(a);
   mark(a);
   poison(a);
   if (counts(kind)) g_used[device] += bytes;
@@ -157,6 +171,15 @@ void free_all() {
   }
   g_used.clear();
   g_next_number = 1;
+}
+
+std::vector<MappedRange> mapped_ranges() {
+  std::vector<MappedRange> ranges;
+  for (const auto& [begin, a] : g_allocations) {
+    if (a.mapping != nullptr) ranges.push_back({a.range, a.first(), static_cast<std::size_t>(a.last() - a.first()), true});
+    if (a.mapping == nullptr && a.range.kind == RangeKind::kAdopted) ranges.push_back({a.range, a.range.begin, a.range.bytes, false});
+  }
+  return ranges;
 }
 
 std::string describe_address(const void* address) {

@@ -2,6 +2,7 @@
 // What kernels and copies may touch. Allocations lie between pages that must not be touched, with marked bytes where alignment leaves room.
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "emulator_control.h"
 
@@ -20,6 +21,16 @@ void add_range(const DeviceRange& range);
 void drop_range(const void* begin);
 std::size_t used_bytes(int device);
 void free_all();
+
+/// A live range and, where the memory is ours, its whole pages with the marked bytes.
+struct MappedRange {
+  DeviceRange range;
+  std::byte* begin;
+  std::size_t bytes;
+  bool is_ours;
+};
+/// All that kernels may write; memory that the host registered is left out.
+std::vector<MappedRange> mapped_ranges();
 
 /// "12 bytes behind cudaMalloc 3 of 100 bytes" or "in no allocation"
 std::string describe_address(const void* address);

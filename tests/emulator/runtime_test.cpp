@@ -19,6 +19,10 @@ __global__ void add_kernel(AddArgs args) {
   if (i < args.count) args.values[i] += args.add;
 }
 
+__global__ void last_writer_kernel(AddArgs args) {
+  args.values[static_cast<int>(threadIdx.x) % args.count] = static_cast<int>(threadIdx.x) / args.add;
+}
+
 }  // namespace kvgauge::cuda
 
 namespace kvgauge::testing {
@@ -81,6 +85,26 @@ TEST_F(Runtime, AdoptedMemoryCountsAsTheDevices) {
   EXPECT_EQ(emulator::device_ranges()[0].name, "activations");
   emulator::release(host.data());
   EXPECT_TRUE(emulator::device_ranges().empty());
+}
+
+TEST_F(Runtime, EveryOrderBeginsWithTheSameMemory) {
+  emulator::set_every_order(true);
+  constexpr int kCount = 300'000;  // over a mebibyte, which is undefined by sharing pages
+  const DeviceArray<int> large(kCount);
+  std::vector<int> host(100, 5);
+  emulator::adopt(host.data(), 400);
+  for (const auto& [values, count] : {std::pair{large.data(), kCount}, std::pair{host.data(), 100}}) {
+    ASSERT_EQ(cudaMemset(values, 0, static_cast<std::size_t>(count) * 2), cudaSuccess);  // the first half
+    add(nullptr, values, count, 3);
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess) << emulator::last_fault()->text;
+    EXPECT_EQ(values[count / 2 - 1], 3);
+    EXPECT_EQ(values[count - 1], values == large.data() ? 2 : 8);  // -1 before, as all that is undefined
+    launch(nullptr, {dim3(1), dim3(64)}, cuda::last_writer_kernel, {values, 32, 1000});  // all write the same
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess) << emulator::last_fault()->text;
+  }
+  launch(nullptr, {dim3(1), dim3(64)}, cuda::last_writer_kernel, {large.data() + 250'000, 32, 1});
+  expect_fault(emulator::FaultKind::kOrderDependent, {"last_writer_kernel", "byte 1000000 of cudaMalloc 1", "reverse"});
+  emulator::release(host.data());
 }
 
 TEST_F(Runtime, WorkIsDoneWhenItIsWaitedForAndNotBefore) {

@@ -7,6 +7,7 @@
 #include "block.h"
 #include "core/cat.h"
 #include "memory.h"
+#include "written_pages.h"
 
 namespace kvgauge::cuda::emulator {
 namespace {
@@ -41,6 +42,7 @@ void handle(int signal, siginfo_t* info, void* context) {
       if (kSignals[i] == signal) sigaction(signal, &g_before[i], nullptr);
     return;
   }
+  if (signal == SIGSEGV && WrittenPages::note(info->si_addr)) return;
   g_signal = signal;
   g_address = info->si_addr;
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
