@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks who includes whom. A folder of src/ may include itself, the public headers and the folders left of it in
 #   core text loader kv ops cpu model gauge score control engine metrics grade difficulty report
-# but cpu and cuda know only core, kv and ops.
+# but cpu and cuda know only core, kv and ops, and engine also opens cuda.
 # include/kvgauge includes itself and the standard library only. python_free_tools, tests and bench may include everything.
 # usage: check_layers.sh [root]; prints each offending line as file:line: reason, and exits 1 if there is one.
 set -eu
@@ -35,6 +35,7 @@ report=$(
     [ -d "src/$layer" ] || continue
     case $layer in
       cpu) check_folder src/cpu "core kv ops cpu" ;;
+      engine) check_folder src/engine "${left# } cuda" ;;  # it opens the back end that --device names
       *) check_folder "src/$layer" "${left# }" ;;
     esac
   done

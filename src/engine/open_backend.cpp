@@ -89,7 +89,7 @@ void check_device(const std::string& device) {
   if (emulated)
     throw DeviceError("--device: 'emulated' was asked for, this build has no emulated device; use --device cpu or "
                       "configure with -DKVGAUGE_EMULATED=ON");
-  throw UsageError(cat("--device: '", printable(device), "' is unknown, one of ", known_devices(), " was needed"));
+  throw UsageError(cat("--device: found '", printable(device), "', one of ", known_devices(), " was needed"));
 }
 
 std::unique_ptr<Backend> open_backend(const EngineOptions& options, const ModelConfig& config) {

@@ -16,7 +16,6 @@ class DeviceHelpers : public OnEveryExecutor {
   void SetUp() override {
     OnEveryExecutor::SetUp();
     if (IsSkipped()) return;
-    if (!GetParam().on_device()) GTEST_SKIP() << "kernels only";
 #if defined(KVGAUGE_EMULATED)
     if (GetParam().kind == Executor::Kind::kPtx) {
       run_kernels_on_ptxsim(GetParam().sm, {.folder = KVGAUGE_TEST_PTX_FOLDER});
@@ -97,7 +96,7 @@ TEST_P(DeviceHelpers, RowsAreCopiedToTheirLastValueAndNoFurther) {
   }
 }
 
-KVGAUGE_ON_EVERY_EXECUTOR(DeviceHelpers);
+KVGAUGE_ON_EVERY_DEVICE(DeviceHelpers);
 
 }  // namespace
 }  // namespace kvgauge::testing

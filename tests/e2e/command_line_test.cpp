@@ -46,14 +46,17 @@ TEST(CommandLine, HelpListsTheVerbsAndEachHasExamples) {
 TEST(CommandLine, VersionTellsTheBuildAndTheMachine) {
   const Outcome version = kvgauge({"--version"});
   EXPECT_EQ(version.exit, 0);
-  for (const char* const part : {"kvgauge 0.", "commit ", "build: ", "cuda: ", "cpu: "})
+  for (const char* const part : {"kvgauge 0.", "commit ", "build: ", "devices: ", "cpu: "})
     EXPECT_NE(version.out.find(part), std::string::npos) << version.out;
 }
 
 TEST(CommandLine, UnknownVerbsAndFlagsAreRefusedWithAGuess) {
   expect_refusal({}, 2, "no verb");
   expect_refusal({"rnu"}, 2, "did you mean run?");
-  expect_refusal({"bench"}, 2, "found 'bench'");
+  expect_refusal({"serve"}, 2, "found 'serve'");
+  expect_refusal({"bench", "latency"}, 2, "found 'latency'");
+  expect_refusal({"bench", "kernels", "--shape", "gpt-5"}, 2, "--shape: found 'gpt-5'");
+  expect_refusal({"bench", "--batch", "0"}, 2, "--batch");
   expect_refusal({"--modle", "x"}, 2, "--modle");
   const Job job;
   expect_refusal(job.run({"--max-token", "5"}), 2, "did you mean --max-tokens?");
@@ -116,7 +119,7 @@ TEST(CommandLine, DevicesThatAreNotInThisBuildAreRefused) {
   if (devices.find("|emulated") == std::string::npos)
     expect_refusal(job.run({"--device", "emulated"}), 4, "this build has no emulated device");
   for (const char* const device : {"gpu", "cuda:", "cuda:x", "cuda:-1"})
-    expect_refusal(job.run({"--device", device}), 2, "is unknown");
+    expect_refusal(job.run({"--device", device}), 2, "--device: found");
 }
 
 TEST(CommandLine, MissingOrBadFilesAreInputErrors) {

@@ -204,8 +204,13 @@ class OnEveryExecutor : public ::testing::TestWithParam<Executor> {
   }
   bool has_bf16_products() const { return GetParam().on_device() || GetParam().isa >= CpuIsa::kAvx2; }
 };
-#define KVGAUGE_ON_EVERY_EXECUTOR(Suite)                                                        \
+#define KVGAUGE_ON_EVERY_EXECUTOR(Suite)                                                          \
   INSTANTIATE_TEST_SUITE_P(Executor, Suite, ::testing::ValuesIn(::kvgauge::testing::executors()), \
+                           [](const auto& instance) { return name(instance.param); })
+/// For what only kernels do.
+#define KVGAUGE_ON_EVERY_DEVICE(Suite)                                                                   \
+  GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Suite);                                                  \
+  INSTANTIATE_TEST_SUITE_P(Executor, Suite, ::testing::ValuesIn(::kvgauge::testing::device_executors()), \
                            [](const auto& instance) { return name(instance.param); })
 
 }  // namespace kvgauge::testing

@@ -62,7 +62,7 @@ TEST_P(Sample, UnusableRowsGiveMinusOne) {
 TEST_P(Sample, DrawsAreTheInverseTransformOfTheFilteredDistribution) {
   Random random(test_seed(92));
   const auto backend = backend_for(GetParam());
-  int compared = 0, total = 0;
+  int compared = 0, total = 0, combination = 0;
   for (const std::int64_t vocab : {3, 50, 1500}) {
     for (const double spread : {0.0, 0.5, 12.0}) {
       GuardedMatrix logits(1, vocab, DType::kF32);
@@ -73,6 +73,8 @@ TEST_P(Sample, DrawsAreTheInverseTransformOfTheFilteredDistribution) {
         for (const std::int32_t top_k : {0, 1, 7, 300}) {
           for (const float top_p : {1.f, 0.95f, 0.3f, 0.f}) {
             for (const float min_p : {0.f, 0.05f}) {
+              // Device threads are fibres or interpreted here: a share of the combinations, of all kinds, is enough.
+              if (GetParam().on_device() && ++combination % 11 != 0) continue;
               const auto reference = reference_sample(row, temperature, top_k, top_p, min_p);
               std::vector<SampleRequest> requests;
               for (std::uint64_t i = 0; i < 20; ++i)

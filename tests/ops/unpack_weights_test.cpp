@@ -46,7 +46,6 @@ void expect_unpacked(const DeviceVector<std::byte>& bytes, std::size_t offset, S
 }
 
 TEST_P(UnpackWeights, EqualsTheLoaderBitForBit) {
-  if (!GetParam().on_device()) GTEST_SKIP() << "the loader widens for the CPU";
   Random random(test_seed(81));
   const auto backend = backend_for(GetParam());  // makes the executor current
   const cuda::Stream stream;
@@ -74,14 +73,13 @@ TEST_P(UnpackWeights, EqualsTheLoaderBitForBit) {
 }
 
 TEST_P(UnpackWeights, NothingIsLaunchedForNoRows) {
-  if (!GetParam().on_device()) GTEST_SKIP() << "the loader widens for the CPU";
   const auto backend = backend_for(GetParam());
   const cuda::Stream stream;
   cuda::launch_unpack_weights({.type = StoredType::kQ4_K, .out = {.columns = 256, .stride = 256}}, stream.get());
   backend->wait();
 }
 
-KVGAUGE_ON_EVERY_EXECUTOR(UnpackWeights);
+KVGAUGE_ON_EVERY_DEVICE(UnpackWeights);
 
 }  // namespace
 }  // namespace kvgauge::testing

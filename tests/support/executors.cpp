@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <new>
+#include <ostream>
 
 #include "support/backend_wrapper.h"
 #include "support/device_vector.h"
@@ -49,6 +50,8 @@ std::string name(const Executor& executor) {
   return "";
 }
 
+void PrintTo(const Executor& executor, std::ostream* out) { *out << name(executor); }
+
 std::vector<Executor> executors() {
   std::vector<Executor> all;
   for (const CpuIsa isa : supported_isas()) all.push_back({.kind = Executor::Kind::kCpu, .isa = isa});
@@ -59,6 +62,13 @@ std::vector<Executor> executors() {
   all.push_back({.kind = Executor::Kind::kGpu});
 #endif
   return all;
+}
+
+std::vector<Executor> device_executors() {
+  std::vector<Executor> devices;
+  for (const Executor& executor : executors())
+    if (executor.on_device()) devices.push_back(executor);
+  return devices;
 }
 
 std::string reason_to_skip([[maybe_unused]] const Executor& executor) {

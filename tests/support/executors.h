@@ -1,4 +1,5 @@
 #pragma once
+#include <iosfwd>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,9 +19,12 @@ struct Executor {
   bool on_device() const { return kind != Kind::kCpu; }
 };
 std::string name(const Executor& executor);
+void PrintTo(const Executor& executor, std::ostream* out);
 
 /// Those that this build knows. One that lacks what it needs on this machine (nvcc, a GPU) is among them, so that its tests show as skipped.
 std::vector<Executor> executors();
+/// Those of them that run CUDA kernels.
+std::vector<Executor> device_executors();
 /// Why it cannot run here; empty if it can.
 std::string reason_to_skip(const Executor& executor);
 
