@@ -83,11 +83,14 @@ class CudaBackend final : public Backend {
   void sample(const SampleArgs& args) override;
   void kv_trajectory(const KvTrajectoryArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
+  void kv_pool(const KvPoolArgs& args) override;
+  void layer_states(const LayerStatesArgs& args) override;
 
   std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) override;
   void copy_trajectory(const TrajectoryState& from, TrajectoryState& to) override;
   TrajectorySums read_trajectory(const TrajectoryState& state) override;
   TrajectorySteps read_steps(const TrajectoryState& state) override;
+  TrajectorySums read_layer_states(const LayerSums& sums) override;
 
   CudaCounters counters() const;
 
@@ -134,8 +137,9 @@ class CudaBackend final : public Backend {
   CurrentStep current_;
   bool ran_a_step_ = false;
 
-  std::unique_ptr<ArenaMemory> attention_scratch_, drawn_, statistics_, ends_;
+  std::unique_ptr<ArenaMemory> attention_scratch_, drawn_, statistics_, ends_, difficulties_, layer_steps_;
   std::vector<DeviceTrajectoryItem> trajectory_items_;
+  std::vector<PoolItem> pool_items_;
 
   /// Small constant arrays that calls pass from the host, by content.
   struct Constant {

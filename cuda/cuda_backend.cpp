@@ -14,6 +14,8 @@
 #include "cuda/check.h"
 #include "cuda/copy_pages.h"
 #include "cuda/embed.h"
+#include "cuda/kv_pool.h"
+#include "cuda/layer_states.h"
 #include "cuda/logits_stats.h"
 #include "cuda/paged_attention.h"
 #include "cuda/rms_norm.h"
@@ -423,6 +425,44 @@ void CudaBackend::copy_pages(const CopyPagesArgs& args) {
   CopyPagesArgs device = args;
   device.pages = device_view(args.pages);
   launch_copy_pages(device, staging_.upload(args.source), staging_.upload(args.target), stream_.get());
+}
+
+void CudaBackend::kv_pool(const KvPoolArgs& args) {
+  check_kv_pool(args);
+  if (args.items.empty()) return;
+  std::vector<PoolItem>& items = pool_items_;
+  items.assign(args.items.begin(), args.items.end());
+  for (PoolItem& item : items) item.blocks = device_blocks(item.blocks, ceil_div(item.end, args.pages.page_tokens));
+  PoolTable table{.items = staging_.upload(std::span<const PoolItem>(items)),
+                  .count = std::ssize(items),
+                  .layers = args.spec.layers.empty() ? nullptr : staging_.upload(args.spec.layers),
+                  .layer_count = args.spec.layers.empty() ? args.pages.layers : std::ssize(args.spec.layers)};
+  KvPoolArgs device = args;
+  device.pages = device_view(args.pages);
+  auto* const out = reinterpret_cast<float*>(scratch(difficulties_, items.size() * sizeof(float), "difficulties"));
+  launch_kv_pool(device, table, out, stream_.get());
+  if (!args.out.empty()) staging_.fetch(args.out.data(), out, args.out.size_bytes());
+}
+
+void CudaBackend::layer_states(const LayerStatesArgs& args) {
+  check_layer_states(args);
+  launch_layer_states(args, staging_.upload(args.items), stream_.get());
+}
+
+TrajectorySums CudaBackend::read_layer_states(const LayerSums& sums) {
+  check_layer_sums(sums);
+  std::vector<double> steps(static_cast<std::size_t>(2 * sums.states));
+  const std::size_t bytes = steps.size() * sizeof(double);
+  std::byte* const out = scratch(layer_steps_, bytes, "layer states");
+  launch_layer_steps(sums, reinterpret_cast<double*>(out), stream_.get());
+  staging_.fetch(steps.data(), out, bytes);
+  wait();
+  std::vector<double> dr, dtheta;
+  for (std::size_t i = 0; i + 2 < steps.size(); i += 2) {
+    dr.push_back(steps[i]);
+    dtheta.push_back(steps[i + 1]);
+  }
+  return sum_trajectory<double>(dr, dtheta, steps[steps.size() - 2], steps[steps.size() - 1]);
 }
 
 // ---- trajectories

@@ -8,6 +8,8 @@
 #include "cuda/kv_trajectory.h"
 
 #include <algorithm>
+#include <bit>
+#include <iterator>
 
 #include "core/angle.h"
 #include "core/check.h"

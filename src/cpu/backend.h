@@ -59,6 +59,9 @@ class CpuBackend final : public Backend {
   void sample(const SampleArgs& args) override;
   void kv_trajectory(const KvTrajectoryArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
+  void kv_pool(const KvPoolArgs& args) override;
+  void layer_states(const LayerStatesArgs& args) override;
+  TrajectorySums read_layer_states(const LayerSums& sums) override;
   std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) override;
   void copy_trajectory(const TrajectoryState& from, TrajectoryState& to) override;
   TrajectorySums read_trajectory(const TrajectoryState& state) override;
@@ -111,7 +114,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<OneDnnProducts> onednn_;  ///< nullptr: own products only
 
   RotationTable rotations_;
-  Buffer attention_scratch_, attention_partials_, sample_scratch_, trajectory_scratch_;
+  Buffer attention_scratch_, attention_partials_, sample_scratch_, trajectory_scratch_, pool_scratch_;
 };
 
 }  // namespace kvgauge::cpu

@@ -8,7 +8,9 @@
 
 #include "ops/copy_pages.h"
 #include "ops/embed.h"
+#include "ops/kv_pool.h"
 #include "ops/kv_trajectory.h"
+#include "ops/layer_states.h"
 #include "ops/linear.h"
 #include "ops/logits_stats.h"
 #include "ops/paged_attention.h"
@@ -83,6 +85,8 @@ class Backend {
   virtual void sample(const SampleArgs& args) = 0;
   virtual void kv_trajectory(const KvTrajectoryArgs& args) = 0;
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
+  virtual void kv_pool(const KvPoolArgs& args) = 0;  ///< its first call with a head reserves scratch
+  virtual void layer_states(const LayerStatesArgs& args) = 0;
 
   /// An empty trajectory of vectors of `values` numbers that can reach `capacity` points.
   virtual std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) = 0;
@@ -92,6 +96,9 @@ class Backend {
   virtual TrajectorySums read_trajectory(const TrajectoryState& state) = 0;
   /// Its arrays. Waits for the device.
   virtual TrajectorySteps read_steps(const TrajectoryState& state) = 0;
+  /// The trajectory of a sequence over layers (METHOD.md B): its points are the means of the states over the positions.
+  /// Waits for the device.
+  virtual TrajectorySums read_layer_states(const LayerSums& sums) = 0;
 };
 
 }  // namespace kvgauge

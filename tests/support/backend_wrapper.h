@@ -32,6 +32,8 @@ class BackendWrapper : public Backend {
   void sample(const SampleArgs& args) override { inner_->sample(args); }
   void kv_trajectory(const KvTrajectoryArgs& args) override { inner_->kv_trajectory(args); }
   void copy_pages(const CopyPagesArgs& args) override { inner_->copy_pages(args); }
+  void kv_pool(const KvPoolArgs& args) override { inner_->kv_pool(args); }
+  void layer_states(const LayerStatesArgs& args) override { inner_->layer_states(args); }
   void run_step(const StepBatch& batch, const std::function<void(const StepBatch&)>& operations) override {
     inner_->run_step(batch, operations);
   }
@@ -42,6 +44,7 @@ class BackendWrapper : public Backend {
   void copy_trajectory(const TrajectoryState& from, TrajectoryState& to) override { inner_->copy_trajectory(from, to); }
   TrajectorySteps read_steps(const TrajectoryState& state) override { return inner_->read_steps(state); }
   TrajectorySums read_trajectory(const TrajectoryState& state) override { return inner_->read_trajectory(state); }
+  TrajectorySums read_layer_states(const LayerSums& sums) override { return inner_->read_layer_states(sums); }
 
  protected:
   std::unique_ptr<Backend> inner_;

@@ -33,6 +33,8 @@ class Synchronous final : public BackendWrapper {
   void sample(const SampleArgs& args) override { inner_->sample(args), wait(); }
   void kv_trajectory(const KvTrajectoryArgs& args) override { inner_->kv_trajectory(args), wait(); }
   void copy_pages(const CopyPagesArgs& args) override { inner_->copy_pages(args), wait(); }
+  void kv_pool(const KvPoolArgs& args) override { inner_->kv_pool(args), wait(); }
+  void layer_states(const LayerStatesArgs& args) override { inner_->layer_states(args), wait(); }
 };
 
 #if defined(KVGAUGE_CUDA) || defined(KVGAUGE_EMULATED)

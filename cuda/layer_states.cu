@@ -1,0 +1,110 @@
+// Running sums of a layer's hidden states (ops/layer_states.h):  sums[c] += states[r, c], rows one after another, in double.
+// A thread has four columns of one item. Read: rows * columns * 4 bytes and the sums, which are written back: 16 * columns bytes an item.
+//
+// And the steps between the means of neighbouring layers (METHOD.md B), one block a pair of states, which it reads once.
+#include "cuda/layer_states.h"
+
+#include <bit>
+#include <iterator>
+
+#include "core/angle.h"
+#include "core/check.h"
+#include "cuda/device.cuh"
+
+namespace kvgauge::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kPack = 4, kDepth = 8;  // columns of a thread; rows that it has asked for at a time
+constexpr int kStepThreads = 256;
+
+}  // namespace
+
+struct LayerStatesKernelArgs {
+  const float* states = nullptr;
+  std::int64_t stride = 0, columns = 0;
+  const LayerStatesItem* items = nullptr;
+};
+
+__global__ void __launch_bounds__(kThreads, 4) layer_states_kernel(LayerStatesKernelArgs a) {
+  __shared__ std::uint64_t item_words[sizeof(LayerStatesItem) / sizeof(std::uint64_t)];
+  if (threadIdx.x < std::size(item_words))
+    item_words[threadIdx.x] = reinterpret_cast<const std::uint64_t*>(a.items + blockIdx.y)[threadIdx.x];
+  __syncthreads();
+  const LayerStatesItem item = *reinterpret_cast<const LayerStatesItem*>(item_words);
+  const std::int64_t column = global_thread_index() * kPack;
+  if (column >= a.columns || item.rows == 0) return;  // no barrier follows
+  const float* const states = a.states + item.first_row * a.stride + column;
+  double* const sums = item.sums + column;
+  const bool whole = column + kPack <= a.columns && a.stride % kPack == 0 &&
+                     (reinterpret_cast<std::uintptr_t>(states) | reinterpret_cast<std::uintptr_t>(sums)) % 16 == 0;
+  if (whole) {
+    Pack<double, 2> low = load_pack<double, 2>(sums), high = load_pack<double, 2>(sums + 2);
+    for (std::int64_t first = 0; first < item.rows; first += kDepth) {
+      Pack<float, kPack> rows[kDepth];
+#pragma unroll
+      for (int i = 0; i < kDepth; ++i)
+        rows[i] = std::bit_cast<Pack<float, kPack>>(load_constant_16(states + (first + i) * a.stride, first + i < item.rows));
+#pragma unroll
+      for (int i = 0; i < kDepth; ++i) {
+        if (first + i < item.rows) {
+          low.values[0] += static_cast<double>(rows[i].values[0]);
+          low.values[1] += static_cast<double>(rows[i].values[1]);
+          high.values[0] += static_cast<double>(rows[i].values[2]);
+          high.values[1] += static_cast<double>(rows[i].values[3]);
+        }
+      }
+    }
+    store_pack(sums, low);
+    store_pack(sums + 2, high);
+  } else {
+    for (int j = 0; j < kPack && column + j < a.columns; ++j) {
+      double sum = sums[j];
+      for (std::int64_t r = 0; r < item.rows; ++r) sum += static_cast<double>(states[r * a.stride + j]);
+      sums[j] = sum;
+    }
+  }
+}
+
+struct LayerStepsKernelArgs {
+  LayerSums sums;
+  double* out = nullptr;
+};
+
+__global__ void __launch_bounds__(kStepThreads, 2) layer_steps_kernel(LayerStepsKernelArgs a) {
+  __shared__ double scratch[kWarpSize];
+  const std::int64_t last = a.sums.states - 1, pair = blockIdx.x;
+  const double* const from = a.sums.sums + (pair == last ? 0 : pair) * a.sums.columns;
+  const double* const to = a.sums.sums + (pair == last ? last : pair + 1) * a.sums.columns;
+  const double share = 1 / static_cast<double>(a.sums.positions);
+  double difference = 0, to_squared = 0, from_squared = 0;
+  for (std::int64_t c = threadIdx.x; c < a.sums.columns; c += blockDim.x) {
+    const double u = to[c] * share, v = from[c] * share, apart = u - v;
+    difference = fma(apart, apart, difference);
+    to_squared = fma(u, u, to_squared);
+    from_squared = fma(v, v, from_squared);
+  }
+  difference = block_sum(difference, scratch);
+  to_squared = block_sum(to_squared, scratch);
+  from_squared = block_sum(from_squared, scratch);
+  if (threadIdx.x == 0) {
+    a.out[2 * pair] = sqrt(difference);
+    a.out[2 * pair + 1] = angle(difference, sqrt(to_squared), sqrt(from_squared));
+  }
+}
+
+void launch_layer_states(const LayerStatesArgs& args, const LayerStatesItem* items, StreamHandle stream) {
+  if (args.items.empty()) return;
+  const LayerStatesKernelArgs a = {static_cast<const float*>(args.states.data), args.states.stride, args.states.columns, items};
+  launch(stream,
+         LaunchShape{dim3(static_cast<unsigned>(ceil_div(args.states.columns, kThreads * kPack)), static_cast<unsigned>(args.items.size())),
+                     dim3(kThreads), 0},
+         layer_states_kernel, a);
+}
+
+void launch_layer_steps(const LayerSums& sums, double* out, StreamHandle stream) {
+  launch(stream, LaunchShape{dim3(static_cast<unsigned>(sums.states)), dim3(kStepThreads), 0}, layer_steps_kernel,
+         LayerStepsKernelArgs{sums, out});
+}
+
+}  // namespace kvgauge::cuda
