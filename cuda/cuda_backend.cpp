@@ -190,6 +190,9 @@ void CudaBackend::reserve_products(std::int64_t rows) {
 
 void CudaBackend::warm_up(std::int64_t rows, std::int64_t max_context) {
   KVGAUGE_CHECK(rows > 0 && max_context > 0, "rows ", rows, ", context ", max_context);
+  wait();
+  graphs_.clear();  // the lists that they name move
+  ran_a_step_ = false;
   step_rows_ = rows;
   max_context_ = max_context;
   reserve_products(rows);

@@ -6,8 +6,11 @@
 
 namespace kvgauge::cuda {
 
-GraphCache::~GraphCache() {
+GraphCache::~GraphCache() { clear(); }
+
+void GraphCache::clear() {
   for (const auto& [key, graph] : graphs_) cudaGraphExecDestroy(graph);
+  graphs_.clear();
 }
 
 void GraphCache::run(const GraphKey& key, const std::function<void()>& operations) {

@@ -30,6 +30,9 @@ class GraphCache {
   /// @throws DeviceError; a capture that failed leaves the stream usable
   void run(const GraphKey& key, const std::function<void()>& operations);
 
+  /// Forgets all graphs: what they name has moved. None may be running.
+  void clear();
+
   std::int64_t captures() const { return captures_; }
   std::int64_t replays() const { return replays_; }
 
