@@ -170,12 +170,14 @@ std::byte* CudaBackend::scratch(std::unique_ptr<ArenaMemory>& memory, std::size_
 }
 
 void CudaBackend::reserve_products(std::int64_t rows) {
-  if (!products_) {
+  std::size_t tile = 1;
+  for (const Weight& weight : weights_)
+    tile = std::max(tile, Products::tile_bytes({.n = weight.rows, .k = weight.columns, .dtype = options_.compute_dtype}));
+  const bool outgrown = options_.batch_invariant && product_tile_ && product_tile_->bytes() < tile;
+  if (!products_ || outgrown) {
+    products_.reset();
     scratch(workspace_, Products::kWorkspaceBytes, "workspace of products");
-    std::size_t tile = 0;
-    for (const Weight& weight : weights_)
-      tile = std::max(tile, Products::tile_bytes({.n = weight.rows, .k = weight.columns, .dtype = options_.compute_dtype}));
-    if (options_.batch_invariant) scratch(product_tile_, std::max<std::size_t>(tile, 1), "tile of products");
+    if (options_.batch_invariant) scratch(product_tile_, tile, "tile of products");
     products_ = std::make_unique<Products>(
         ProductsConfig{.stream = stream_.get(),
                        .workspace = workspace_->data(),
