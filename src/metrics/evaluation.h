@@ -42,7 +42,7 @@ struct ScoreEvaluation {
 struct Evaluation {
   std::int64_t rows = 0, correct = 0, truncated = 0;
   std::int64_t complete_correct = 0;  ///< right ones among the rows that ended by themselves
-  double mean_tokens = kUndefined;        ///< over the rows whose length is known
+  double mean_tokens = kUndefined;    ///< over the rows whose length is known
   NanPolicy nan_policy = NanPolicy::kWorst;
   std::vector<ScoreEvaluation> scores = {};
   std::vector<ScoreEvaluation> baselines =

@@ -95,7 +95,8 @@ void transpose_tile(const void* const* rows, int tokens, int head_dim, float* ti
     ComingRows::touch(coming, first, first + kLanes);
     int j = 0;
     if constexpr (sizeof(T) == 2) {
-      for (; j + 2 * kLanes <= head_dim; j += 2 * kLanes) transpose_pairs(rows + first, tokens - first, j, tile + first);
+      for (; j + 2 * kLanes <= head_dim; j += 2 * kLanes)
+        transpose_pairs(rows + first, tokens - first, j, tile + first);
     }
     for (; j < head_dim; j += kLanes) transpose_square<T>(rows + first, tokens - first, head_dim, j, tile + first);
   }
@@ -161,8 +162,8 @@ KVGAUGE_INLINE void value_tile(const float* p, const float* values, int first, i
 
 /// The same straight from the pages, for one register tile of queries: no other would use the converted values again.
 template <class T, int kRows, int kVectors>
-KVGAUGE_INLINE void page_value_tile(const float* p, const void* const* rows, int offset, int first, int last, int padded,
-                                    float* weighted, const ComingRows& coming) {
+KVGAUGE_INLINE void page_value_tile(const float* p, const void* const* rows, int offset, int first, int last,
+                                    int padded, float* weighted, const ComingRows& coming) {
   Floats sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) sum[r][v] = load(weighted + r * padded + v * kLanes);
@@ -181,8 +182,8 @@ KVGAUGE_INLINE void page_value_tile(const float* p, const void* const* rows, int
 }
 
 template <class T, int kRows>
-void page_value_rows(const float* p, const void* const* rows, int first, int last, int head_dim, int padded, float* weighted,
-                     const ComingRows& coming) {
+void page_value_rows(const float* p, const void* const* rows, int first, int last, int head_dim, int padded,
+                     float* weighted, const ComingRows& coming) {
   int j = 0;
   for (; j + kTileVectors * kLanes <= head_dim; j += kTileVectors * kLanes)
     page_value_tile<T, kRows, kTileVectors>(p, rows, j, first, last, padded, weighted + j, coming);
