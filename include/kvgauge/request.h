@@ -47,7 +47,10 @@ struct Request {
 };
 
 enum class FinishReason : std::uint8_t { kStop, kLength, kError };
-const char* name(FinishReason reason);
+/// As rows have it.
+constexpr const char* name(FinishReason reason) {
+  return reason == FinishReason::kStop ? "stop" : reason == FinishReason::kLength ? "length" : "error";
+}
 
 /// One answer with its scores.
 struct Answer {

@@ -509,8 +509,4 @@ EngineStats Engine::stats() const {
   return stats;
 }
 
-const char* name(FinishReason reason) {
-  return reason == FinishReason::kStop ? "stop" : reason == FinishReason::kLength ? "length" : "error";
-}
-
 }  // namespace kvgauge

@@ -8,11 +8,6 @@
 namespace kvgauge {
 namespace {
 
-// The engine's name(FinishReason), without linking the engine: rows are read and written by programs that have none.
-const char* finish_text(FinishReason reason) {
-  return reason == FinishReason::kStop ? "stop" : reason == FinishReason::kLength ? "length" : "error";
-}
-
 OrderedJson number(double value) { return std::isfinite(value) ? OrderedJson(value) : OrderedJson(); }
 
 OrderedJson kv_coe_json(const Answer& answer, const ScoreSpec& spec) {
@@ -72,7 +67,7 @@ bool measures(const ScoreSpec& spec) { return spec.kv_coe || spec.prob; }
 // The fields of one answer that every candidate has.
 void put_answer(OrderedJson& json, const Answer& answer, const OutputFormat& format) {
   if (format.text) json["text"] = answer.text;
-  json["finish_reason"] = finish_text(answer.finish_reason);
+  json["finish_reason"] = name(answer.finish_reason);
 }
 
 OrderedJson candidates_json(const Finished& finished, const OutputFormat& format) {
@@ -121,7 +116,7 @@ OrderedJson choices_json(const InputRow& row, const Finished& finished) {
     else
       choice["message"] = {{"role", "assistant"}, {"content", answer.text}};
     choice["logprobs"] = nullptr;
-    choice["finish_reason"] = finish_text(answer.finish_reason);
+    choice["finish_reason"] = name(answer.finish_reason);
     choices.push_back(std::move(choice));
   }
   return choices;
@@ -166,7 +161,7 @@ OrderedJson error_row(const InputRow& row, const std::string& error) {
   OrderedJson json = OrderedJson::object();
   json["id"] = row.id;
   json["index"] = row.index;
-  json["finish_reason"] = finish_text(FinishReason::kError);
+  json["finish_reason"] = name(FinishReason::kError);
   put_carried(json, row);
   json["error"] = error;
   if (row.form != RowForm::kBatch) return json;
