@@ -169,11 +169,7 @@ constexpr Global kGlobals[] = {{"raise_exception", raise_exception},
 
 }  // namespace
 
-const Global* find_global(std::string_view name) {
-  for (const Global& global : kGlobals)
-    if (global.name == name) return &global;
-  return nullptr;
-}
+const Global* find_global(std::string_view name) { return find_named(kGlobals, name); }
 
 Slots bind(Heap& heap, std::string_view what, std::string_view parameters, std::size_t required,
            const Arguments& arguments) {

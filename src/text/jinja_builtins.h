@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -69,6 +70,17 @@ inline bool is_given(const std::optional<Value>& slot) { return slot && !slot->i
 inline bool flag(const std::optional<Value>& slot, bool fallback) { return slot ? truth(*slot) : fallback; }
 std::int64_t int_argument(Heap& heap, std::string_view what, const std::optional<Value>& slot, std::int64_t fallback);
 std::string_view string_argument(Heap& heap, std::string_view what, const Value& value);
+inline std::string_view string_argument(Heap& heap, std::string_view what, const std::optional<Value>& slot,
+                                        std::string_view fallback) {
+  return slot ? string_argument(heap, what, *slot) : fallback;
+}
+/// The entry of a table of filters, tests or globals.
+template <class Entry, std::size_t kCount>
+const Entry* find_named(const Entry (&table)[kCount], std::string_view name) {
+  for (const Entry& entry : table)
+    if (entry.name == name) return &entry;
+  return nullptr;
+}
 Value strip(Heap& heap, std::string_view text, const std::optional<Value>& chars, bool left, bool right);
 std::string replace_all(Heap& heap, std::string_view text, std::string_view from, std::string_view to,
                         std::int64_t count);

@@ -45,15 +45,17 @@ Value replace(Heap& heap, const Value& subject, const Slots& slots) {
       replace_all(heap, to_text(heap, subject), to_text(heap, *slots[0]), to_text(heap, *slots[1]), count));
 }
 
+// What begins a line: the text itself or a number of spaces.
+std::string indentation(Heap& heap, std::string_view what, const std::optional<Value>& slot, std::int64_t fallback) {
+  if (slot && slot->is<std::string_view>()) return std::string(*slot->get<std::string_view>());
+  return std::string(
+      static_cast<std::size_t>(std::clamp<std::int64_t>(int_argument(heap, what, slot, fallback), 0, 1000)), ' ');
+}
+
 Value indent(Heap& heap, const Value& subject, const Slots& slots) {
   const std::string_view text = to_text(heap, subject);
   const bool first = flag(slots[1], false), blank = flag(slots[2], false);
-  std::string prefix;
-  if (slots[0] && slots[0]->is<std::string_view>())
-    prefix = std::string(*slots[0]->get<std::string_view>());
-  else
-    prefix.assign(
-        static_cast<std::size_t>(std::clamp<std::int64_t>(int_argument(heap, "indent", slots[0], 4), 0, 1000)), ' ');
+  const std::string prefix = indentation(heap, "indent", slots[0], 4);
   std::string out = first ? prefix : "";
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
@@ -81,11 +83,7 @@ Value to_json(Heap& heap, const Value& subject, const Slots& slots) {
   if (is_given(slots[1])) {
     style.is_indented = true;
     style.item_separator.pop_back();  // ", " becomes ","
-    if (const auto* const text = slots[1]->get<std::string_view>())
-      style.indent = std::string(*text);
-    else
-      style.indent.assign(
-          static_cast<std::size_t>(std::clamp<std::int64_t>(int_argument(heap, "tojson", slots[1], 0), 0, 1000)), ' ');
+    style.indent = indentation(heap, "tojson", slots[1], 0);
   }
   if (is_given(slots[2])) {
     const std::vector<Value> separators = iterate(heap, *slots[2]);
@@ -133,7 +131,7 @@ Value from_double(Heap& heap, double value, const Value& fallback) {
 
 Value to_int(Heap& heap, const Value& subject, const Slots& slots) {
   require_defined(heap, subject);
-  const Value fallback = slots[0] ? *slots[0] : Value(std::int64_t{0});
+  const Value fallback = slots[0].value_or(std::int64_t{0});
   const std::int64_t base = int_argument(heap, "int", slots[1], 10);
   if (base != 10 && base != 2 && base != 8 && base != 16)
     heap.fail("int was given the base ", base, ", 2, 8, 10 or 16 was needed");
@@ -164,7 +162,7 @@ Value to_int(Heap& heap, const Value& subject, const Slots& slots) {
 
 Value to_float(Heap& heap, const Value& subject, const Slots& slots) {
   require_defined(heap, subject);
-  const Value fallback = slots[0] ? *slots[0] : Value(0.0);
+  const Value fallback = slots[0].value_or(0.0);
   if (is_number(subject)) return as_double(subject);
   const auto* const text = subject.get<std::string_view>();
   const auto number = text ? parse_float(*text) : std::nullopt;
@@ -201,7 +199,7 @@ Value round(Heap& heap, const Value& subject, const Slots& slots) {
   const std::int64_t precision = int_argument(heap, "round", slots[0], 0);
   if (precision < -300 || precision > 300)
     heap.fail("round was given the precision ", precision, ", one between -300 and 300 was needed");
-  const std::string_view method = slots[1] ? string_argument(heap, "round", *slots[1]) : "common";
+  const std::string_view method = string_argument(heap, "round", slots[1], "common");
   const double value = as_double(subject);
   if (method == "ceil" || method == "floor") {
     const double scale = std::pow(10.0, static_cast<double>(precision));
@@ -223,7 +221,7 @@ Value round(Heap& heap, const Value& subject, const Slots& slots) {
 
 Value fallback(Heap&, const Value& subject, const Slots& slots) {
   const bool use = subject.is<Undefined>() || (flag(slots[1], false) && !truth(subject));
-  return !use ? subject : slots[0] ? *slots[0] : Value(std::string_view());
+  return use ? slots[0].value_or(std::string_view()) : subject;
 }
 
 constexpr Filter kFilters[] = {
@@ -248,9 +246,8 @@ constexpr Filter kFilters[] = {
 }  // namespace
 
 const Filter* find_filter(std::string_view name) {
-  for (const Filter& filter : kFilters)
-    if (filter.name == name) return &filter;
-  return find_sequence_filter(name);
+  const Filter* const filter = find_named(kFilters, name);
+  return filter ? filter : find_sequence_filter(name);
 }
 
 Value apply_filter(Heap& heap, const Filter& filter, const Value& subject, const Arguments& arguments) {

@@ -34,9 +34,14 @@ Value follow(Heap& heap, Value value, const Value& path, const std::optional<Val
   }
 }
 
+// The item, or what the attribute argument names of it.
+Value part_of(Heap& heap, const Value& item, const std::optional<Value>& attribute) {
+  return is_given(attribute) ? follow(heap, item, *attribute) : item;
+}
+
 // Sorting and comparing filters ignore case unless told otherwise.
 Value sort_key(Heap& heap, const Value& item, const std::optional<Value>& attribute, bool case_sensitive) {
-  const Value key = is_given(attribute) ? follow(heap, item, *attribute) : item;
+  const Value key = part_of(heap, item, attribute);
   const auto* const text = key.get<std::string_view>();
   if (!text || case_sensitive) return key;
   heap.step(text->size() / 4);
@@ -66,7 +71,7 @@ Value last(Heap& heap, const Value& subject, const Slots&) {
 
 Value join(Heap& heap, const Value& subject, const Slots& slots) {
   std::vector<Value> items = iterate(heap, subject);
-  for (Value& item : items) item = to_text(heap, is_given(slots[1]) ? follow(heap, item, *slots[1]) : item);
+  for (Value& item : items) item = to_text(heap, part_of(heap, item, slots[1]));
   return heap.keep(join_strings(heap, slots[0] ? to_text(heap, *slots[0]) : std::string_view(), items));
 }
 
@@ -85,7 +90,7 @@ Value dict_items(Heap& heap, const Value& subject, const Slots&) {
 Value dict_sort(Heap& heap, const Value& subject, const Slots& slots) {
   const auto* const dict = subject.get<Dict*>();
   if (!dict) heap.fail("dictsort found a ", type_name(subject), ", a dict was needed");
-  const std::string_view by = slots[1] ? string_argument(heap, "dictsort", *slots[1]) : "key";
+  const std::string_view by = string_argument(heap, "dictsort", slots[1], "key");
   if (by != "key" && by != "value") heap.fail("dictsort was given '", by, "', key or value was needed");
   std::vector<std::pair<Value, Value>> keyed;
   for (const auto& entry : (*dict)->entries)
@@ -212,9 +217,9 @@ Value select(Heap& heap, const Value& subject, const Arguments& arguments) {
 }
 
 Value sum(Heap& heap, const Value& subject, const Slots& slots) {
-  Value total = slots[1] ? *slots[1] : Value(std::int64_t{0});
+  Value total = slots[1].value_or(std::int64_t{0});
   for (const Value& item : iterate(heap, subject))
-    total = apply_operator(heap, ExprKind::kAdd, total, is_given(slots[0]) ? follow(heap, item, *slots[0]) : item);
+    total = apply_operator(heap, ExprKind::kAdd, total, part_of(heap, item, slots[0]));
   return total;
 }
 
@@ -242,10 +247,6 @@ constexpr Filter kFilters[] = {
 
 }  // namespace
 
-const Filter* find_sequence_filter(std::string_view name) {
-  for (const Filter& filter : kFilters)
-    if (filter.name == name) return &filter;
-  return nullptr;
-}
+const Filter* find_sequence_filter(std::string_view name) { return find_named(kFilters, name); }
 
 }  // namespace kvgauge::jinja

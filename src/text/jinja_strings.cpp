@@ -61,6 +61,14 @@ void append_hex(std::string& out, std::uint32_t value, int digits) {
   for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) out += kDigits[(value >> shift) & 15];
 }
 
+// The escapes that repr() and JSON have in common: of the quote, the backslash and the white space that both name.
+bool append_escape(std::string& out, std::uint32_t c, char quote) {
+  const bool as_it_is = c == static_cast<unsigned char>(quote) || c == '\\';
+  const char letter = as_it_is ? static_cast<char>(c) : c == '\n' ? 'n' : c == '\r' ? 'r' : c == '\t' ? 't' : '\0';
+  if (letter != '\0') (out += '\\') += letter;
+  return letter != '\0';
+}
+
 bool has_class(std::uint32_t c, CharClass what) {
   const auto kind = category(c);
   const bool alpha = is_cased(c) || kind == UTF8PROC_CATEGORY_LM || kind == UTF8PROC_CATEGORY_LO;
@@ -198,15 +206,8 @@ void append_repr(std::string& out, std::string_view text) {
     const CodePoint c = code_point_at(text, at);
     const std::string_view raw = text.substr(at, c.bytes);
     at += c.bytes;
-    if (c.value == static_cast<unsigned char>(quote) || c.value == '\\')
-      (out += '\\') += raw;
-    else if (c.value == '\n')
-      out += "\\n";
-    else if (c.value == '\r')
-      out += "\\r";
-    else if (c.value == '\t')
-      out += "\\t";
-    else if (is_printable(c.value))
+    if (append_escape(out, c.value, quote)) continue;
+    if (is_printable(c.value))
       out += raw;
     else if (c.value < 0x100)
       append_hex(out += "\\x", c.value, 2);
@@ -224,15 +225,8 @@ void append_json_string(std::string& out, std::string_view text, bool ensure_asc
     const CodePoint c = code_point_at(text, at);
     const std::string_view raw = text.substr(at, c.bytes);
     at += c.bytes;
-    if (c.value == '"' || c.value == '\\')
-      (out += '\\') += raw;
-    else if (c.value == '\n')
-      out += "\\n";
-    else if (c.value == '\r')
-      out += "\\r";
-    else if (c.value == '\t')
-      out += "\\t";
-    else if (c.value == '\b')
+    if (append_escape(out, c.value, '"')) continue;
+    if (c.value == '\b')
       out += "\\b";
     else if (c.value == '\f')
       out += "\\f";

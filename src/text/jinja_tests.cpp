@@ -100,11 +100,7 @@ constexpr Test kTests[] = {
 
 }  // namespace
 
-const Test* find_test(std::string_view name) {
-  for (const Test& test : kTests)
-    if (test.name == name) return &test;
-  return nullptr;
-}
+const Test* find_test(std::string_view name) { return find_named(kTests, name); }
 
 bool apply_test(Heap& heap, const Test& test, const Value& subject, const Arguments& arguments) {
   heap.step();
