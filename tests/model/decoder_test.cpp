@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "support/decoder_golden.h"
+#include "support/golden_models.h"
 #include "support/golden_tensors.h"
 #include "support/paths.h"
 
@@ -11,14 +12,6 @@ namespace kvgauge::testing {
 namespace {
 
 constexpr double kTolerance = 1e-4;  // of the specification: max|difference| <= 1e-4 max|value| in f32
-
-struct Case {
-  const char* model;
-  const char* golden;
-};
-void PrintTo(const Case& c, std::ostream* out) { *out << c.model; }
-
-std::filesystem::path golden_path(const std::string& relative) { return repo_path("tests/golden/models/" + relative); }
 
 CpuOptions options(bool batch_invariant, DType dtype = DType::kF32) {
   CpuOptions o;
@@ -28,7 +21,11 @@ CpuOptions options(bool batch_invariant, DType dtype = DType::kF32) {
   return o;
 }
 
-class DecoderGolden : public ::testing::TestWithParam<Case> {};
+#include "support/decoder_golden.h"
+#include "support/golden_models.h"
+#include "support/golden_tensors.h"
+
+class DecoderGolden : public ::testing::TestWithParam<GoldenModel> {};
 
 TEST_P(DecoderGolden, AgreesWithTransformers) {
   const GoldenTensors golden(golden_path(GetParam().golden));
@@ -39,27 +36,7 @@ TEST_P(DecoderGolden, AgreesWithTransformers) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(HuggingFace, DecoderGolden,
-                         ::testing::Values(Case{"llama31", "llama31/golden.safetensors"},
-                                           Case{"llama_tied", "llama_tied/golden.safetensors"},
-                                           Case{"qwen2", "qwen2/golden.safetensors"},
-                                           Case{"qwen3", "qwen3/golden.safetensors"}));
-INSTANTIATE_TEST_SUITE_P(Gguf, DecoderGolden,
-                         ::testing::Values(Case{"llama31/model-f32.gguf", "llama31/golden.safetensors"},
-                                           Case{"llama31/model-f16.gguf", "llama31/golden-f16.safetensors"},
-                                           Case{"llama_tied/model-f32.gguf", "llama_tied/golden.safetensors"},
-                                           Case{"qwen2/model-bf16.gguf", "qwen2/golden.safetensors"},
-                                           Case{"qwen3/model-f32.gguf", "qwen3/golden.safetensors"},
-                                           Case{"qwen3/model-f16.gguf", "qwen3/golden-f16.safetensors"}));
-INSTANTIATE_TEST_SUITE_P(Quantized, DecoderGolden,
-                         ::testing::Values(Case{"quantized/q8_0.gguf", "quantized/q8_0.golden.safetensors"},
-                                           Case{"quantized/q4_0.gguf", "quantized/q4_0.golden.safetensors"},
-                                           Case{"quantized/q4_1.gguf", "quantized/q4_1.golden.safetensors"},
-                                           Case{"quantized/q5_0.gguf", "quantized/q5_0.golden.safetensors"},
-                                           Case{"quantized/q5_1.gguf", "quantized/q5_1.golden.safetensors"},
-                                           Case{"quantized/q4_k.gguf", "quantized/q4_k.golden.safetensors"},
-                                           Case{"quantized/q5_k.gguf", "quantized/q5_k.golden.safetensors"},
-                                           Case{"quantized/q6_k.gguf", "quantized/q6_k.golden.safetensors"}));
+KVGAUGE_ON_EVERY_GOLDEN_MODEL(DecoderGolden);
 
 // Chunks and page order must not change a bit of the cache with batch invariance, and next to nothing without.
 TEST(Decoder, ChunksAndPageOrderDoNotChangeTheCache) {

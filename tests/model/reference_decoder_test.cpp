@@ -5,24 +5,17 @@
 #include <algorithm>
 
 #include "reference/decoder.h"
+#include "support/golden_models.h"
 #include "support/golden_tensors.h"
 #include "support/paths.h"
 
 namespace kvgauge::testing {
 namespace {
 
-struct Case {
-  const char* model;
-  const char* golden;
-};
-void PrintTo(const Case& c, std::ostream* out) { *out << c.model; }
-
 // Both sides compute in double. The goldens are rounded to f32 (half an ulp: 6e-8 of max|value|). GGUF holds eps and
 // the rope factors as f32: factors below 8 turn at most 91 * 0.3 rad, off by 6e-8 of it, so K by up to 1.6e-6; three
 // layers and the head may double it.
 constexpr double kTolerance = 4e-6;
-
-std::filesystem::path golden_path(const std::string& relative) { return repo_path("tests/golden/models/" + relative); }
 
 /// [KV heads, tokens, dim], transformers' order, of every layer, from the reference's [tokens, KV heads, dim].
 std::vector<double> by_head(const std::vector<std::vector<double>>& layers, std::int64_t tokens,
@@ -69,7 +62,7 @@ void expect_golden_prompt(const ReferenceDecoder& decoder, const GoldenTensors& 
   EXPECT_EQ(greedy, want_greedy) << prefix;
 }
 
-class ReferenceDecoderGolden : public ::testing::TestWithParam<Case> {};
+class ReferenceDecoderGolden : public ::testing::TestWithParam<GoldenModel> {};
 
 TEST_P(ReferenceDecoderGolden, AgreesWithTransformersInFloat64) {
   const ReferenceDecoder decoder(ModelFiles::open(golden_path(GetParam().model)));
@@ -78,30 +71,7 @@ TEST_P(ReferenceDecoderGolden, AgreesWithTransformersInFloat64) {
   expect_golden_prompt(decoder, golden, "long.");
 }
 
-INSTANTIATE_TEST_SUITE_P(HuggingFace, ReferenceDecoderGolden,
-                         ::testing::Values(Case{"llama31", "llama31/golden.safetensors"},
-                                           Case{"llama_tied", "llama_tied/golden.safetensors"},
-                                           Case{"qwen2", "qwen2/golden.safetensors"},
-                                           Case{"qwen3", "qwen3/golden.safetensors"}));
-INSTANTIATE_TEST_SUITE_P(Gguf, ReferenceDecoderGolden,
-                         ::testing::Values(Case{"llama31/model-f32.gguf", "llama31/golden.safetensors"},
-                                           Case{"llama31/model-f16.gguf", "llama31/golden-f16.safetensors"},
-                                           Case{"llama_tied/model-f32.gguf", "llama_tied/golden.safetensors"},
-                                           Case{"llama_tied/model-f16.gguf", "llama_tied/golden.safetensors"},
-                                           Case{"qwen2/model-f32.gguf", "qwen2/golden.safetensors"},
-                                           Case{"qwen2/model-f16.gguf", "qwen2/golden.safetensors"},
-                                           Case{"qwen2/model-bf16.gguf", "qwen2/golden.safetensors"},
-                                           Case{"qwen3/model-f32.gguf", "qwen3/golden.safetensors"},
-                                           Case{"qwen3/model-f16.gguf", "qwen3/golden-f16.safetensors"}));
-INSTANTIATE_TEST_SUITE_P(Quantized, ReferenceDecoderGolden,
-                         ::testing::Values(Case{"quantized/q8_0.gguf", "quantized/q8_0.golden.safetensors"},
-                                           Case{"quantized/q4_0.gguf", "quantized/q4_0.golden.safetensors"},
-                                           Case{"quantized/q4_1.gguf", "quantized/q4_1.golden.safetensors"},
-                                           Case{"quantized/q5_0.gguf", "quantized/q5_0.golden.safetensors"},
-                                           Case{"quantized/q5_1.gguf", "quantized/q5_1.golden.safetensors"},
-                                           Case{"quantized/q4_k.gguf", "quantized/q4_k.golden.safetensors"},
-                                           Case{"quantized/q5_k.gguf", "quantized/q5_k.golden.safetensors"},
-                                           Case{"quantized/q6_k.gguf", "quantized/q6_k.golden.safetensors"}));
+KVGAUGE_ON_EVERY_GOLDEN_MODEL(ReferenceDecoderGolden);
 
 // The spelling of transformers 4 (rope_theta, rope_scaling, torch_dtype) means the same model.
 TEST(ReferenceDecoder, ReadsTheConfigStyleOfTransformers4) {
