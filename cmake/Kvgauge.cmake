@@ -53,8 +53,9 @@ function(kvgauge_test name)
   if(NOT A_LABELS)
     set(A_LABELS fast)
   endif()
+  # Tests share the machine with one another: threads that wait must not spin (docs/DECISIONS.md 15).
   gtest_discover_tests(${name}_test TEST_PREFIX "${name}/" DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS "${A_LABELS}" TIMEOUT 900 SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
+    PROPERTIES LABELS "${A_LABELS}" TIMEOUT 900 SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]" ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
 
 # kvgauge_bench(name SOURCES ... LINK ...): a program under bench/, never a test
