@@ -19,8 +19,8 @@ export CCACHE_BASEDIR="$PWD" CCACHE_NOHASHDIR=1
 # Many small test processes share few cores: waiting threads must not spin.
 export OMP_WAIT_POLICY=passive
 
-# What TSan watches: our own threads and queues, the scheduler, the engine.
-tsan_targets="core_test kv_test scheduler_test scheduler_property_test engine_test report_test gauge_schedule_test"
+# What TSan watches: our own threads and queues, the scheduler, the engine, kernels with planted races.
+tsan_targets="core_test kv_test scheduler_test scheduler_property_test engine_test report_test gauge_schedule_test emulator_races"
 
 # run_tests PRESET [ctest arguments]: adds the results to the totals
 run_tests() {
