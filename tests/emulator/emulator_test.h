@@ -30,6 +30,13 @@ class EmulatorTest : public ::testing::Test {
   }
 };
 
+/// Kernels that race end this build's programs; emulator_races runs them one by one.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kRacesAreReported = true;
+#else
+inline constexpr bool kRacesAreReported = false;
+#endif
+
 inline constexpr emulator::Order kOrders[] = {emulator::Order::kForward, emulator::Order::kReverse, emulator::Order::kRandom};
 
 /// Expects that waiting finds the fault, and that its text names what is given.

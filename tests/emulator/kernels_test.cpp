@@ -53,6 +53,15 @@ __global__ void sums_kernel(FloatsArgs args) {
   args.out[global_thread_index()] = block_sum(second, scratch);
 }
 
+__global__ void valid_copies_kernel(FloatsArgs args) {
+  auto* const values = shared<float>();
+  const bool valid = static_cast<int>(threadIdx.x) < args.count;
+  cp_async_16(values + 4 * threadIdx.x, valid ? args.in + 4 * threadIdx.x : args.in, valid);
+  cp_async_commit();
+  cp_async_wait<0>();
+  args.out[threadIdx.x] = values[4 * threadIdx.x];
+}
+
 // What every shuffle gives a lane: 16 numbers each.
 __global__ void shuffles_kernel(IntsArgs args) {
   const int lane = lane_index(), value = 100 + lane;
@@ -82,7 +91,7 @@ __global__ void atomics_kernel(IntsArgs args) {
   atomicMin(&args.out[2], -thread);
   atomicOr(&args.out[3], 1 << thread % 20);
   atomicAnd(&args.out[4], ~(1 << thread % 20));
-  int expected = args.out[5];
+  int expected = atomicAdd(&args.out[5], 0);
   for (int seen; (seen = atomicCAS(&args.out[5], expected, expected + 2)) != expected;) expected = seen;
   atomicAdd(reinterpret_cast<unsigned long long*>(&args.out[6]), 1ull << 32);
 }
@@ -93,8 +102,7 @@ __global__ void product_kernel(MatrixArgs args) {
   const int lane = lane_index();
   cp_async_16(a + 8 * lane, args.a + 8 * lane);
   cp_async_commit();
-  cp_async_16(b + 8 * (lane % 16), args.b + 8 * (lane % 16), lane < 16);
-  if (lane >= 16) cp_async_16(b + 8 * (lane % 16), args.b + 8 * (lane % 16));
+  if (lane < 16) cp_async_16(b + 8 * lane, args.b + 8 * lane);
   cp_async_commit();
   cp_async_wait<0>();
   __syncwarp();
@@ -211,6 +219,13 @@ TEST_P(Kernels, MatrixFragmentsLieWhereTheManualSays) {
       EXPECT_NEAR(got[row * 8 + column], want, 2 * 0x1p-23 * size) << row << "," << column;
     }
   }
+}
+
+TEST_P(Kernels, CopiesThatAreNotValidWriteZeros) {
+  const DeviceArray<float> in(std::vector<float>(4 * 5, 7.f)), out(32);
+  launch(nullptr, {dim3(1), dim3(32), 512}, cuda::valid_copies_kernel, {in.data(), out.data(), 5});
+  const auto got = out.values();
+  for (int i = 0; i < 32; ++i) EXPECT_EQ(got[i], i < 5 ? 7.f : 0.f);
 }
 
 TEST(Conversions, PackedBf16RoundsToNearestEven) {
