@@ -24,6 +24,11 @@ struct F32Shared {
   float* values;   ///< [kTileTokens][head_dim]
 };
 
+template <class T, int Count>
+__device__ __forceinline__ Pack<float, 4> four_floats(const Pack<T, Count>& pack, int first) {
+  return {to_float(pack.values[first]), to_float(pack.values[first + 1]), to_float(pack.values[first + 2]), to_float(pack.values[first + 3])};
+}
+
 /// Copies the positions of a tile that the block sees, and zeros for the others.
 template <class T>
 __device__ __forceinline__ void load_f32_tile(const AttentionArgs& a, const QueryTile& queries, int tile, const F32Shared& to) {
@@ -45,9 +50,9 @@ __device__ __forceinline__ void load_f32_tile(const AttentionArgs& a, const Quer
     if (a.rows_are_aligned) {
       const auto keys = load_pack<T>(k), values = load_pack<T>(v);
 #pragma unroll
-      for (int j = 0; j < kPackCount<T>; ++j) {
-        key[j] = to_float(keys.values[j]);
-        value[j] = to_float(values.values[j]);
+      for (int j = 0; j < kPackCount<T>; j += 4) {
+        store_pack(key + j, four_floats(keys, j));
+        store_pack(value + j, four_floats(values, j));
       }
     } else {
       *key = to_float(*k);
