@@ -11,7 +11,7 @@
 namespace kvgauge {
 namespace {
 
-constexpr std::int64_t kSplitPositions = 512;  // of decode attention: a sequence's partial softmax states
+constexpr std::int64_t kSplitPositions = 256;  // of decode attention: a sequence's partial softmax states
 
 struct Shape {
   const char* name;
