@@ -84,6 +84,12 @@ if [ "$everything" = yes ]; then
   else
     echo "== cuda: not built, $(sed -n 's/^-- GPU back end: //p' build/cpu/build.log)"
   fi
+  # Label gpu: the tests of operations on a real device.
+  if nvidia-smi -L > /dev/null 2>&1; then
+    build cuda ops_test device_helpers_test && run_tests cuda -L gpu
+  else
+    echo "== gpu: skipped, this machine has no NVIDIA device"
+  fi
   build cpu-clang || true  # the product alone: warnings are errors; the next build runs clang's code under the tests
   build cpu-asan && run_tests cpu-asan -L 'fast|fuzz' -LE 'model'
   # libgomp is not instrumented: one OpenMP thread.
