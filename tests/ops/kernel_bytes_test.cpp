@@ -61,6 +61,43 @@ TEST_P(KernelBytes, TheTrajectoryReadsItsSpanOnce) {
   }
 }
 
+TEST_P(KernelBytes, TheRegressorReadsItsWindowAndItsWeightsOnce) {
+  Random random(test_seed(122));
+  constexpr std::int64_t kWindow = 128, kFeatures = 2 * kKvHeads * kHeadDim, kHidden = 512, kItems = 2;
+  PagedCache cache({.layers = 2, .kv_heads = kKvHeads, .head_dim = kHeadDim}, 12, random);
+  const auto a = cache.take_blocks(150), b = cache.take_blocks(kWindow);
+  const DeviceVector<float> w1(kHidden * kFeatures), b1(kHidden), w2(kHidden), b2(1);
+  const auto backend = backend_for(executor());
+  const PoolItem items[kItems] = {{.blocks = a.data(), .begin = 150 - kWindow, .end = 150},
+                                  {.blocks = b.data(), .begin = 0, .end = kWindow}};
+  std::vector<float> out(kItems);
+  clear_ptx_stats();
+  backend->kv_pool({.pages = cache.view(),
+                    .spec = {},
+                    .items = items,
+                    .features = {},
+                    .head = {.w1 = w1.data(), .b1 = b1.data(), .w2 = w2.data(), .b2 = b2.data(), .hidden = kHidden},
+                    .out = out});
+  backend->wait();
+  const double window = 2.0 * kWindow * kFeatures * sizeof(bf16_t) + kWindow * sizeof(std::int32_t);
+  const double head = kHidden * (kFeatures + 2.0) * sizeof(float);
+  expect_moved("kv_pool_kernel", "2 windows of 128 tokens, 2 layers, a head of 512", kItems * (window + head));
+}
+
+TEST_P(KernelBytes, HiddenStatesAreReadOnce) {
+  constexpr std::int64_t kColumns = 4096, kRows = 64;
+  const GuardedMatrix states(kRows, kColumns, DType::kF32, 8);
+  DeviceVector<double> sums(2 * kColumns);
+  const auto backend = backend_for(executor());
+  const LayerStatesItem items[] = {{.first_row = 0, .rows = kRows - 1, .sums = sums.data()},
+                                   {.first_row = kRows - 1, .rows = 1, .sums = sums.data() + kColumns}};
+  clear_ptx_stats();
+  backend->layer_states({.states = states.view(), .items = items});
+  backend->wait();
+  expect_moved("layer_states_kernel", "prefill of 63 tokens, decode of 1",
+               kRows * kColumns * sizeof(float) + 2 * 2.0 * kColumns * sizeof(double));
+}
+
 INSTANTIATE_TEST_SUITE_P(Architectures, KernelBytes, ::testing::Values(80, 90),
                          [](const auto& instance) { return "sm_" + std::to_string(instance.param); });
 
