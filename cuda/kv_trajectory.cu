@@ -136,7 +136,8 @@ __global__ void __launch_bounds__(kThreads, 2) kv_trajectory_kernel(KvTrajectory
   for (int i = thread; i < parts * a.padded_layers; i += threads) {
     const bool value = a.part == GaugePart::kV || i >= a.padded_layers;
     const int at = i % a.padded_layers;
-    bases[i] = at >= layers ? nullptr : (value ? a.pages.v_base : a.pages.k_base)[a.table.layers == nullptr ? at : a.table.layers[at]];
+    const int known = at < layers ? at : layers - 1;  // entries behind the last layer are not read through, but added to
+    bases[i] = (value ? a.pages.v_base : a.pages.k_base)[a.table.layers == nullptr ? known : a.table.layers[known]];
   }
   __syncthreads();
   const DeviceTrajectoryItem item = *reinterpret_cast<const DeviceTrajectoryItem*>(item_words);
