@@ -7,6 +7,7 @@
 // Read: vocab * 4 bytes a row, once.
 #include "cuda/logits_stats.h"
 
+#include <bit>
 #include <limits>
 
 #include "core/check.h"
@@ -99,17 +100,14 @@ __global__ void __launch_bounds__(kThreads, 1) logits_stats_kernel(LogitsStatsKe
   constexpr int kStep = kThreads * kPack;
   for (int first = static_cast<int>(threadIdx.x) * kPack; first < a.vocab; first += kStep * kChunk) {
     Pack<float, kPack> chunk[kChunk];
-    if (aligned && first + (kChunk - 1) * kStep + kPack <= a.vocab) {
 #pragma unroll
-      for (int c = 0; c < kChunk; ++c) chunk[c] = load_pack<float, kPack>(row + first + c * kStep);
-    } else {
+    for (int c = 0; c < kChunk; ++c) {
+      const int at = first + c * kStep;
+      const bool whole = aligned && at + kPack <= a.vocab;
+      chunk[c] = std::bit_cast<Pack<float, kPack>>(load_constant_16(row + at, whole));
+      if (!whole) {
 #pragma unroll
-      for (int c = 0; c < kChunk; ++c) {
-#pragma unroll
-        for (int i = 0; i < kPack; ++i) {
-          const int at = first + c * kStep + i;
-          chunk[c].values[i] = at < a.vocab ? row[at] : -kInfinity;
-        }
+        for (int i = 0; i < kPack; ++i) chunk[c].values[i] = at + i < a.vocab ? row[at + i] : -kInfinity;
       }
     }
     absorb(part, chunk);

@@ -98,6 +98,25 @@ TEST_P(KernelBytes, HiddenStatesAreReadOnce) {
                kRows * kColumns * sizeof(float) + 2 * 2.0 * kColumns * sizeof(double));
 }
 
+// Whole 32-byte sectors too: rows are read in packs of 16 bytes to their very end.
+TEST_P(KernelBytes, StatisticsReadTheVocabularyOnce) {
+  const auto backend = backend_for(executor());
+  PtxOptions options;
+  options.count_sectors = true;
+  run_kernels_on_ptxsim(GetParam(), options);
+  for (const std::int64_t vocab : {32'000, 151'936}) {
+    const DeviceVector<float> logits(static_cast<std::size_t>(2 * vocab), 0.f);
+    const std::vector<std::int32_t> rows = {1, 0}, chosen = {5, 7};
+    std::vector<TokenLogitStats> out(2);
+    const MatrixView view{const_cast<float*>(logits.data()), DType::kF32, 2, vocab, vocab};
+    clear_ptx_stats();
+    backend->logits_stats({.logits = view, .rows = rows, .chosen = chosen, .draws = {}, .out = out});
+    backend->wait();
+    EXPECT_GT(ptx_stats("logits_stats_kernel").coalescing(), 0.95) << vocab;
+    expect_moved("logits_stats_kernel", "2 rows of " + std::to_string(vocab), 2.0 * static_cast<double>(vocab) * sizeof(float));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Architectures, KernelBytes, ::testing::Values(80, 90),
                          [](const auto& instance) { return "sm_" + std::to_string(instance.param); });
 

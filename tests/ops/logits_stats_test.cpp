@@ -88,6 +88,27 @@ TEST(LogitsStatsBits, AreTheSameOnEveryInstructionSetAndInAnyBatch) {
   }
 }
 
+TEST_P(LogitsStats, ADrawNamesTheTokenOfTheLastSample) {
+  Random random(test_seed(83));
+  const auto backend = backend_for(GetParam());
+  GuardedMatrix logits(2, 300, DType::kF32);
+  logits.set(uniform_floats(random, 600, -2, 2));
+  logits.set(1, 7, std::numeric_limits<float>::quiet_NaN());
+  const std::vector<SampleRequest> requests = {{.row = 1}, {.row = 0, .temperature = 1.f, .seed = 3}, {.row = 0}};
+  std::vector<std::int32_t> tokens(3);
+  backend->sample({.logits = logits.view(), .requests = requests, .out = tokens});
+  ASSERT_EQ(tokens[0], -1);
+  ASSERT_NE(tokens[1], tokens[2]);
+  const std::vector<std::int32_t> rows = {0, 0, 0, 0}, chosen = {4, 4, 4, 4}, draws = {2, -1, 0, 1};
+  std::vector<TokenLogitStats> got(4);
+  backend->logits_stats({.logits = logits.view(), .rows = rows, .chosen = chosen, .draws = draws, .out = got});
+  const auto want = stats_of(*backend, logits, {0, 0, 0}, {tokens[2], 4, tokens[1]});
+  EXPECT_EQ(std::memcmp(&got[0], &want[0], sizeof want[0]), 0);
+  EXPECT_EQ(std::memcmp(&got[1], &want[1], sizeof want[1]), 0);
+  EXPECT_EQ(std::memcmp(&got[3], &want[2], sizeof want[2]), 0);
+  EXPECT_TRUE(std::isnan(got[2].max_prob) && std::isnan(got[2].chosen_logprob) && std::isnan(got[2].mean_logprob));
+}
+
 KVGAUGE_ON_EVERY_EXECUTOR(LogitsStats);
 
 }  // namespace

@@ -133,6 +133,32 @@ TEST_P(Sample, ARowDoesNotDependOnItsBatchOrTheThreads) {
   for (std::size_t i = 0; i < requests.size(); ++i) EXPECT_EQ(draw(*alone, logits, {requests[i]})[0], together[i]);
 }
 
+// Equal logits rank by id, however many there are: token number floor(u * kept).
+TEST_P(Sample, TiesAreDrawnInTheOrderOfTheirIds) {
+  const auto backend = backend_for(GetParam());
+  constexpr std::int64_t kVocab = 5000;
+  GuardedMatrix logits(1, kVocab, DType::kF32);
+  logits.set(std::vector<float>(kVocab, -3.5f));
+  logits.set(0, 17, -std::numeric_limits<float>::infinity());
+  struct Filter {
+    float top_p;
+    std::int32_t top_k;
+    double kept;
+  };
+  for (const Filter& filter : {Filter{1, 0, 4999}, Filter{1, 3000, 3000}, Filter{0.5f, 0, 2500}, Filter{0.25f, 4000, 1000}}) {
+    std::vector<SampleRequest> requests;
+    for (std::uint64_t i = 0; i < 2; ++i)
+      requests.push_back({.temperature = 0.7f, .top_p = filter.top_p, .min_p = 0.5f, .top_k = filter.top_k, .seed = 11, .draw = i});
+    const auto got = draw(*backend, logits, requests);
+    for (std::uint64_t i = 0; i < 2; ++i) {
+      const double at = kvgauge::uniform(11, 0, i) * filter.kept;
+      ASSERT_GT(std::abs(at - std::round(at)), 1e-6);  // not on an edge, so one token is right
+      const auto rank = static_cast<std::int32_t>(at);
+      EXPECT_EQ(got[i], rank + (rank >= 17 ? 1 : 0)) << filter.kept;
+    }
+  }
+}
+
 KVGAUGE_ON_EVERY_EXECUTOR(Sample);
 
 TEST(SampleBits, DrawsAreTheSameOnEveryInstructionSet) {
