@@ -48,7 +48,6 @@ class DeviceTrajectory final : public TrajectoryState {
   float* point(int buffer) const { return first() + (1 + buffer) * values; }
   float* dr() const { return first() + 3 * values; }
   float* dtheta() const { return dr() + capacity; }
-  std::size_t bytes() const { return memory_.bytes(); }
 
  private:
   ArenaMemory memory_;
@@ -92,8 +91,6 @@ class CudaBackend final : public Backend {
   TrajectorySteps read_steps(const TrajectoryState& state) override;
   TrajectorySums read_layer_states(const LayerSums& sums) override;
 
-  CudaCounters counters() const;
-
  private:
   /// What the device knows of the lists of the step that runs.
   struct CurrentStep {
@@ -120,7 +117,6 @@ class CudaBackend final : public Backend {
   std::string description_;
   DeviceArena arena_;
   Stream stream_;
-  mutable std::int64_t waits_ = 0;
   Staging staging_;
   GraphCache graphs_;
   std::unique_ptr<ArenaMemory> workspace_, product_tile_;

@@ -70,6 +70,20 @@ std::int64_t context_bucket(std::int64_t context) {
   return std::max(kSmallestContext, static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(context))));
 }
 
+std::int64_t context_of(const SequenceSlice& slice) { return slice.first_position + slice.rows; }
+
+/// Slice `number` of a table as the device sees it; its rows and bounds are entered in `slice_of_row` and `table`.
+DeviceSlice entered(const SequenceSlice& slice, const std::int32_t* device_blocks, std::size_t number,
+                    std::int32_t* slice_of_row, SliceTable& table) {
+  std::fill_n(slice_of_row + slice.first_row, slice.rows, static_cast<std::int32_t>(number));
+  table.longest_rows = std::max(table.longest_rows, slice.rows);
+  table.longest_context = std::max(table.longest_context, context_of(slice));
+  return {.first_row = slice.first_row,
+          .rows = slice.rows,
+          .first_position = slice.first_position,
+          .blocks = device_blocks};
+}
+
 }  // namespace
 
 DeviceTrajectory::DeviceTrajectory(DeviceArena& arena, std::int64_t values, std::int64_t capacity)
@@ -106,12 +120,7 @@ CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(stream_.get());  // a failure was reported by the call that met it
 }
 
-CudaCounters CudaBackend::counters() const {
-  return {.waits = waits_, .graph_captures = graphs_.captures(), .graph_replays = graphs_.replays()};
-}
-
 void CudaBackend::wait() {
-  ++waits_;
   staging_.deliver();
   staging_.next_step();
 }
@@ -232,14 +241,8 @@ void CudaBackend::stage_step(const StepBatch& batch, std::int64_t padded_rows, s
   SliceTable table{.count = static_cast<std::int64_t>(sequences), .rows = padded_rows};
   for (std::size_t s = 0; s < batch.sequences.size(); ++s) {
     const SequenceSlice& slice = batch.sequences[s];
-    const std::int64_t context = slice.first_position + slice.rows;
-    slices[s] = {.first_row = slice.first_row,
-                 .rows = slice.rows,
-                 .first_position = slice.first_position,
-                 .blocks = tables_->place(slice.blocks, ceil_div(context, batch.pages.page_tokens))};
-    std::fill_n(slice_of_row + slice.first_row, slice.rows, static_cast<std::int32_t>(s));
-    table.longest_rows = std::max(table.longest_rows, slice.rows);
-    table.longest_context = std::max(table.longest_context, context);
+    const std::int32_t* const blocks = tables_->place(slice.blocks, ceil_div(context_of(slice), batch.pages.page_tokens));
+    slices[s] = entered(slice, blocks, s, slice_of_row, table);
   }
   table.longest_context = std::max(table.longest_context, context_bound);
   apply_table_changes();
@@ -268,7 +271,7 @@ void CudaBackend::run_step(const StepBatch& batch, const std::function<void(cons
   std::int64_t context = 0;
   bool decode = true;
   for (const SequenceSlice& slice : batch.sequences) {
-    context = std::max(context, slice.first_position + slice.rows);
+    context = std::max(context, context_of(slice));
     decode = decode && slice.rows == 1;
   }
   if (!tables_ || rows > step_rows_ || !tables_->fits(ceil_div(context, batch.pages.page_tokens))) {
@@ -309,15 +312,10 @@ SliceTable CudaBackend::slice_table(std::span<const SequenceSlice> sequences, in
   std::vector<std::int32_t> slice_of_row;
   for (const SequenceSlice& slice : sequences) {
     KVGAUGE_CHECK(slice.rows >= 1, "a slice of ", slice.rows, " rows");
-    const std::int64_t context = slice.first_position + slice.rows, end = slice.first_row + slice.rows;
-    slices.push_back({.first_row = slice.first_row,
-                      .rows = slice.rows,
-                      .first_position = slice.first_position,
-                      .blocks = device_blocks(slice.blocks, ceil_div(context, page_tokens))});
+    const std::int64_t end = slice.first_row + slice.rows;
     if (std::ssize(slice_of_row) < end) slice_of_row.resize(static_cast<std::size_t>(end), -1);
-    std::fill_n(slice_of_row.begin() + slice.first_row, slice.rows, static_cast<std::int32_t>(slices.size()) - 1);
-    table.longest_rows = std::max(table.longest_rows, slice.rows);
-    table.longest_context = std::max(table.longest_context, context);
+    const std::int32_t* const blocks = device_blocks(slice.blocks, ceil_div(context_of(slice), page_tokens));
+    slices.push_back(entered(slice, blocks, slices.size(), slice_of_row.data(), table));
   }
   table.rows = std::ssize(slice_of_row);
   table.slices = staging_.upload(std::span<const DeviceSlice>(slices));
@@ -483,7 +481,6 @@ void CudaBackend::copy_trajectory(const TrajectoryState& from, TrajectoryState& 
                 target.values, " values and ", target.capacity, " points for one of ", source.values, " and ",
                 source.points());
   target.restart();
-  target.newest = source.newest;
   target.extended(source.points());
   target.newest = source.newest;
   if (source.points() == 0) return;
@@ -570,10 +567,6 @@ std::string cuda_unavailable() {
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
   KVGAUGE_CHECK(options.compute_dtype != DType::kF16, "the CUDA back end computes in f32 or bf16");
   return std::make_unique<cuda::CudaBackend>(options);
-}
-
-CudaCounters cuda_counters(const Backend& backend) {
-  return dynamic_cast<const cuda::CudaBackend&>(backend).counters();
 }
 
 }  // namespace kvgauge

@@ -22,12 +22,4 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 /// Why no device can be used, in words; empty if one can.
 std::string cuda_unavailable();
 
-/// What the host side did since the back end was made; tests and `bench` read it.
-struct CudaCounters {
-  std::int64_t waits = 0;                       ///< the host waited for the device
-  std::int64_t graph_captures = 0, graph_replays = 0;
-};
-/// @param backend one that make_cuda_backend() made
-CudaCounters cuda_counters(const Backend& backend);
-
 }  // namespace kvgauge

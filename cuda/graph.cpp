@@ -15,12 +15,7 @@ void GraphCache::clear() {
 
 void GraphCache::run(const GraphKey& key, const std::function<void()>& operations) {
   auto found = graphs_.find(key);
-  if (found == graphs_.end()) {
-    found = graphs_.emplace(key, capture(operations)).first;
-    ++captures_;
-  } else {
-    ++replays_;
-  }
+  if (found == graphs_.end()) found = graphs_.emplace(key, capture(operations)).first;
   check_cuda(cudaGraphLaunch(found->second, stream_.get()), "cudaGraphLaunch");
 }
 

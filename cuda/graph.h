@@ -33,15 +33,11 @@ class GraphCache {
   /// Forgets all graphs: what they name has moved. None may be running.
   void clear();
 
-  std::int64_t captures() const { return captures_; }
-  std::int64_t replays() const { return replays_; }
-
  private:
   CUgraphExec_st* capture(const std::function<void()>& operations);
 
   const Stream& stream_;
   std::map<GraphKey, CUgraphExec_st*> graphs_;
-  std::int64_t captures_ = 0, replays_ = 0;
 };
 
 }  // namespace kvgauge::cuda

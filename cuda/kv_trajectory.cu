@@ -14,6 +14,7 @@
 #include "core/angle.h"
 #include "core/check.h"
 #include "cuda/device.cuh"
+#include "cuda/step_between.cuh"
 
 namespace kvgauge::cuda {
 namespace {
@@ -232,20 +233,7 @@ struct TrajectoryEndsKernelArgs {
 
 __global__ void __launch_bounds__(kThreads) trajectory_ends_kernel(TrajectoryEndsKernelArgs a) {
   __shared__ double scratch[kWarpSize];
-  double difference = 0, first = 0, previous = 0;
-  for (std::int64_t i = threadIdx.x; i < a.values; i += blockDim.x) {
-    const double u = a.previous[i], v = a.first[i], apart = u - v;
-    difference = fma(apart, apart, difference);
-    previous = fma(u, u, previous);
-    first = fma(v, v, first);
-  }
-  difference = block_sum(difference, scratch);
-  previous = block_sum(previous, scratch);
-  first = block_sum(first, scratch);
-  if (threadIdx.x == 0) {
-    a.out[0] = sqrt(difference);
-    a.out[1] = angle(difference, sqrt(previous), sqrt(first));
-  }
+  store_step_between(a.first, a.previous, a.values, 1.0, scratch, a.out);
 }
 
 void launch_kv_trajectory(const KvTrajectoryArgs& args, const TrajectoryTable& table, StreamHandle stream) {

@@ -7,9 +7,9 @@
 #include <bit>
 #include <iterator>
 
-#include "core/angle.h"
 #include "core/check.h"
 #include "cuda/device.cuh"
+#include "cuda/step_between.cuh"
 
 namespace kvgauge::cuda {
 namespace {
@@ -77,20 +77,7 @@ __global__ void __launch_bounds__(kStepThreads, 2) layer_steps_kernel(LayerSteps
   const double* const from = a.sums.sums + (pair == last ? 0 : pair) * a.sums.columns;
   const double* const to = a.sums.sums + (pair == last ? last : pair + 1) * a.sums.columns;
   const double share = 1 / static_cast<double>(a.sums.positions);
-  double difference = 0, to_squared = 0, from_squared = 0;
-  for (std::int64_t c = threadIdx.x; c < a.sums.columns; c += blockDim.x) {
-    const double u = to[c] * share, v = from[c] * share, apart = u - v;
-    difference = fma(apart, apart, difference);
-    to_squared = fma(u, u, to_squared);
-    from_squared = fma(v, v, from_squared);
-  }
-  difference = block_sum(difference, scratch);
-  to_squared = block_sum(to_squared, scratch);
-  from_squared = block_sum(from_squared, scratch);
-  if (threadIdx.x == 0) {
-    a.out[2 * pair] = sqrt(difference);
-    a.out[2 * pair + 1] = angle(difference, sqrt(to_squared), sqrt(from_squared));
-  }
+  store_step_between(from, to, a.sums.columns, share, scratch, a.out + 2 * pair);
 }
 
 void launch_layer_states(const LayerStatesArgs& args, const LayerStatesItem* items, StreamHandle stream) {

@@ -9,14 +9,7 @@
 
 #include "cuda_runtime_api.h"
 #include "launch_size.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define KVGAUGE_EMULATOR_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define KVGAUGE_EMULATOR_ASAN 1
-#endif
-#endif
+#include "sanitizers.h"
 
 #define __global__
 #define __device__

@@ -6,15 +6,10 @@
 #include <cstdint>
 #include <new>
 
+#include "sanitizers.h"
+
 #if defined(KVGAUGE_EMULATOR_TSAN)
 #include <sanitizer/tsan_interface.h>
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define KVGAUGE_EMULATOR_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define KVGAUGE_EMULATOR_ASAN 1
-#endif
 #endif
 #if defined(KVGAUGE_EMULATOR_ASAN)
 #include <sanitizer/asan_interface.h>
