@@ -121,7 +121,7 @@ std::string_view gold_text(std::string_view gold) {
 
 Answer gold_answer(Dataset dataset, std::string_view gold) {
   const std::string_view text = gold_text(gold);
-  if (dataset == Dataset::kExact) return exact_value(text);
+  if (dataset != Dataset::kGsm8k) return exact_value(text);
   std::string cleaned = clean_math(text);
   if (auto number = whole_number(cleaned, true)) return *number;
   return {.text = std::move(cleaned), .number = std::nullopt};
@@ -140,6 +140,9 @@ const char* name(Dataset dataset) {
   switch (dataset) {
     case Dataset::kExact: return "exact";
     case Dataset::kGsm8k: return "gsm8k";
+    case Dataset::kMath: return "math";
+    case Dataset::kTheoremqa: return "theoremqa";
+    case Dataset::kCsqa: return "csqa";
   }
   return "?";
 }
@@ -150,6 +153,17 @@ Dataset parse_dataset(std::string_view text) {
   if (text == "math" || text == "theoremqa" || text == "csqa")
     throw UsageError(cat("--dataset: ", text, " cannot be graded by this version, exact or gsm8k was needed"));
   throw UsageError(cat("--dataset: '", text, "', exact or gsm8k was needed"));
+}
+
+std::optional<std::string> extract_answer(Dataset dataset, std::string_view response) {
+  const std::string_view visible = after_thinking(before_end_of_turn(response));
+  const auto predicted = dataset == Dataset::kGsm8k ? gsm8k_answer(visible) : exact_answer(visible);
+  if (!predicted) return std::nullopt;
+  return predicted->text;
+}
+
+bool equivalent(Dataset dataset, std::string_view a, std::string_view b) {
+  return same(dataset, gold_answer(dataset, a), gold_answer(dataset, b));
 }
 
 Grade grade(Dataset dataset, std::string_view response, std::string_view gold, bool finished) {

@@ -7,8 +7,11 @@
 namespace kvgauge {
 
 enum class Dataset : std::uint8_t {
-  kExact,  ///< the stated answer, or the whole text where nothing is stated; equal as strings or as exact numbers
-  kGsm8k,  ///< a number; units, currency and % are ignored
+  kExact,      ///< the stated answer, or the whole text where nothing is stated; equal as strings or as exact numbers
+  kGsm8k,      ///< a number; units, currency and % are ignored
+  kMath,       ///< mathematical equivalence of LaTeX answers
+  kTheoremqa,  ///< numbers within a tolerance, yes or no, lists, option letters
+  kCsqa,       ///< one of the letters A to E
 };
 const char* name(Dataset dataset);
 /// @throws UsageError for any other name; math, theoremqa and csqa are known, but not in this version
@@ -26,5 +29,11 @@ struct Grade {
 /// @param gold a bare answer, or a worked solution with `#### x`
 /// @param finished false when the response hit its token budget
 Grade grade(Dataset dataset, std::string_view response, std::string_view gold, bool finished = true);
+
+/// What a response states as its answer, normalised; nullopt if nothing. Pure; safe for any bytes.
+std::optional<std::string> extract_answer(Dataset dataset, std::string_view response);
+
+/// Whether two normalised answers (extract_answer) say the same. Symmetric; an empty answer equals none.
+bool equivalent(Dataset dataset, std::string_view a, std::string_view b);
 
 }  // namespace kvgauge
