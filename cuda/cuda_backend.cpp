@@ -491,6 +491,7 @@ void CudaBackend::copy_trajectory(const TrajectoryState& from, TrajectoryState& 
 }
 
 void CudaBackend::kv_trajectory(const KvTrajectoryArgs& args) {
+  check_kv_trajectory(args);
   const std::int64_t parts = args.spec.part == GaugePart::kKV ? 2 : 1;
   const std::int64_t values = parts * args.pages.kv_heads * args.pages.head_dim;
   TrajectoryTable table{.layer_count = args.spec.layers.empty() ? args.pages.layers : std::ssize(args.spec.layers)};
@@ -515,6 +516,8 @@ void CudaBackend::kv_trajectory(const KvTrajectoryArgs& args) {
   if (!args.spec.layers.empty()) table.layers = staging_.upload(args.spec.layers);
   KvTrajectoryArgs device = args;
   device.pages = device_view(args.pages);
+  if (const std::span<const double> frequencies = args.spec.inverse_frequencies; !frequencies.empty())
+    device.spec.inverse_frequencies = {device_frequencies(frequencies.data(), std::ssize(frequencies)), frequencies.size()};
   launch_kv_trajectory(device, table, stream_.get());
 }
 

@@ -49,6 +49,13 @@ __device__ __forceinline__ void store_pack(T* to, const Pack<T, Count>& pack) {
   *reinterpret_cast<Pack<T, Count>*>(to) = pack;
 }
 
+/// T as f32, exact: to_float, with the conversion that the device has for f16.
+template <class T>
+__device__ __forceinline__ float widened(T x) {
+  return to_float(x);
+}
+__device__ __forceinline__ float widened(half_t x) { return widen_f16(x.bits); }
+
 /// f32 to T, rounded to nearest even.
 template <class T>
 __device__ __forceinline__ T from_float(float x) {

@@ -75,7 +75,7 @@ __device__ __forceinline__ void add_batch(const T* from, const std::int64_t* pos
 #pragma unroll
     for (int i = 0; i < kDepth; ++i) {
 #pragma unroll
-      for (int j = 0; j < kGroup; ++j) sums[j] += to_float(std::bit_cast<Pack<T, kCount>>(raw[i][j / kCount]).values[j % kCount]);
+      for (int j = 0; j < kGroup; ++j) sums[j] += widened(std::bit_cast<Pack<T, kCount>>(raw[i][j / kCount]).values[j % kCount]);
     }
   }
 }
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kThreads, 1) kv_pool_kernel(KvPoolKernelArgs a
           if (index + j >= a.values) break;
           const ValuePlace one = place_of(a, index + j);
           const T* const from = reinterpret_cast<const T*>(places.bases[one.part]) + one.offset;
-          for (int i = 0; i < count; ++i) batch[j] += to_float(from[places.positions[i]]);
+          for (int i = 0; i < count; ++i) batch[j] += widened(from[places.positions[i]]);
         }
       }
 #pragma unroll
@@ -207,8 +207,7 @@ __global__ void __launch_bounds__(kThreads, 1) kv_pool_kernel(KvPoolKernelArgs a
 
 void launch_kv_pool(const KvPoolArgs& args, const PoolTable& table, float* out, StreamHandle stream) {
   if (table.count == 0) return;
-  KVGAUGE_CHECK(args.pages.dtype != DType::kF16 && table.layer_count > 0, "pages of ", name(args.pages.dtype), ", ",
-                table.layer_count, " layers");
+  KVGAUGE_CHECK(table.layer_count > 0, "a window of ", table.layer_count, " layers");
   KvPoolKernelArgs a;
   a.pages = args.pages;
   a.table = table;
@@ -233,7 +232,11 @@ void launch_kv_pool(const KvPoolArgs& args, const PoolTable& table, float* out, 
   shape.grid = dim3(static_cast<unsigned>(table.count));
   shape.block = dim3(static_cast<unsigned>(a.lanes * a.teams));
   shape.shared_bytes = static_cast<unsigned>(bytes);
-  launch(stream, shape, args.pages.dtype == DType::kBF16 ? kv_pool_kernel<bf16_t> : kv_pool_kernel<float>, a);
+  switch (args.pages.dtype) {
+    case DType::kF32: launch(stream, shape, kv_pool_kernel<float>, a); break;
+    case DType::kF16: launch(stream, shape, kv_pool_kernel<half_t>, a); break;
+    case DType::kBF16: launch(stream, shape, kv_pool_kernel<bf16_t>, a); break;
+  }
 }
 
 }  // namespace kvgauge::cuda

@@ -1,5 +1,5 @@
 // Layer averages of cached K and V, and the steps between neighbouring positions (METHOD.md A.1, A.2, A.5):
-//   e_t = (1/L) sum_l part(l, t)   f32, layers ascending, one product;   dr_t = |e_{t+1} - e_t|,  dtheta_t = angle(e_{t+1}, e_t)
+//   e_t = (1/L) sum_l part(l, t)   f32, layers ascending, one product, K's rotation undone on demand;   dr_t = |e_{t+1} - e_t|,  dtheta_t = angle(e_{t+1}, e_t)
 // A block takes kTile consecutive positions of one item, several at a time. The values of a position are dealt to `lanes` threads in groups
 // of kGroup: every thread sums its groups over the layers, and the squares of e and of its difference from the position before in double.
 // Which thread holds which value, and the order of every sum, depend on the number of values only: no tiling, page order or batch shows in
@@ -14,6 +14,7 @@
 #include "core/angle.h"
 #include "core/check.h"
 #include "cuda/device.cuh"
+#include "cuda/rotation.cuh"
 #include "cuda/step_between.cuh"
 
 namespace kvgauge::cuda {
@@ -34,6 +35,7 @@ struct KvTrajectoryKernelArgs {
   int values = 0, padded_values = 0;  ///< of e; in whole groups
   int padded_layers = 0;              ///< in whole rounds of reads
   int lanes = 0, slots = 0;           ///< threads of a position, in whole warps; positions at a time
+  const double* inverse_frequencies = nullptr;  ///< [head_dim / 2]; nullptr: K as it is cached
 };
 
 namespace {
@@ -72,7 +74,7 @@ __device__ __forceinline__ void add_layers(const GroupPlace& place, int layers, 
 #pragma unroll
     for (int i = 0; i < kDepth; ++i) {
 #pragma unroll
-      for (int j = 0; j < kGroup; ++j) sums[j] += to_float(std::bit_cast<Pack<T, kCount>>(raw[i][j / kCount]).values[j % kCount]);
+      for (int j = 0; j < kGroup; ++j) sums[j] += widened(std::bit_cast<Pack<T, kCount>>(raw[i][j / kCount]).values[j % kCount]);
     }
   }
 }
@@ -88,9 +90,24 @@ __device__ __forceinline__ float sum_of_layers(const GroupPlace& place, int laye
     for (int i = 0; i < kDepth; ++i)
       raw[i] = first + i < layers ? reinterpret_cast<const T*>(place.bases[first + i])[place.offset] : T{};
 #pragma unroll
-    for (int i = 0; i < kDepth; ++i) sum += to_float(raw[i]);
+    for (int i = 0; i < kDepth; ++i) sum += widened(raw[i]);
   }
   return sum;
+}
+
+/// Undoes RoPE on K's heads at the start of a row of e, each lane on pairs of its own. Products of two f32 are exact in double.
+__device__ __forceinline__ void turn_back(const KvTrajectoryKernelArgs& a, std::int64_t position, float* row, int lane) {
+  const int half = a.pages.head_dim / 2;
+  for (int i = lane; i < half; i += a.lanes) {
+    const Rotation rotation = rotation_by(static_cast<double>(position) * a.inverse_frequencies[i]);
+    const double cosine = rotation.cosine, sine = rotation.sine;
+    for (int head = 0; head < a.pages.kv_heads; ++head) {
+      float* const low = row + head * a.pages.head_dim + i;
+      const double x = low[0], y = low[half];
+      low[0] = static_cast<float>(x * cosine + y * sine);
+      low[half] = static_cast<float>(y * cosine - x * sine);
+    }
+  }
 }
 
 struct Squares {
@@ -190,6 +207,10 @@ __global__ void __launch_bounds__(kThreads, 2) kv_trajectory_kernel(KvTrajectory
       }
     }
     __syncthreads();
+    if (a.inverse_frequencies != nullptr) {
+      if (active) turn_back(a, first - 1 + entry, row, lane);
+      __syncthreads();
+    }
     if (active) {
       const bool steps = entry > first_entry || from_state;
       const float* const before = ring + static_cast<std::int64_t>((entry + a.slots) % rows) * a.padded_values;
@@ -240,12 +261,13 @@ void launch_kv_trajectory(const KvTrajectoryArgs& args, const TrajectoryTable& t
   if (table.count == 0 || table.longest_span == 0) return;
   const PagedKvView& pages = args.pages;
   const int parts = args.spec.part == GaugePart::kKV ? 2 : 1;
-  KVGAUGE_CHECK(pages.dtype != DType::kF16 && pages.kv_heads > 0 && pages.head_dim > 0 && table.layer_count > 0, "pages of ",
-                name(pages.dtype), ", ", pages.kv_heads, " heads of ", pages.head_dim, ", ", table.layer_count, " layers");
+  KVGAUGE_CHECK(table.layer_count > 0, "a trajectory of ", table.layer_count, " layers");
   KvTrajectoryKernelArgs a;
   a.pages = pages;
   a.table = table;
   a.part = args.spec.part;
+  if (args.spec.part != GaugePart::kV && !args.spec.inverse_frequencies.empty())
+    a.inverse_frequencies = args.spec.inverse_frequencies.data();
   a.values = parts * pages.kv_heads * pages.head_dim;
   a.padded_values = static_cast<int>(ceil_div(a.values, kGroup)) * kGroup;
   a.padded_layers = static_cast<int>(ceil_div(table.layer_count, kMostLayers)) * kMostLayers;
@@ -256,7 +278,11 @@ void launch_kv_trajectory(const KvTrajectoryArgs& args, const TrajectoryTable& t
   shape.block = dim3(static_cast<unsigned>(a.lanes * a.slots));
   shape.shared_bytes = static_cast<unsigned>(static_cast<std::size_t>(parts * a.padded_layers) * sizeof(std::byte*) +
                                              static_cast<std::size_t>((a.slots + 1) * a.padded_values) * sizeof(float));
-  launch(stream, shape, pages.dtype == DType::kBF16 ? kv_trajectory_kernel<bf16_t> : kv_trajectory_kernel<float>, a);
+  switch (pages.dtype) {
+    case DType::kF32: launch(stream, shape, kv_trajectory_kernel<float>, a); break;
+    case DType::kF16: launch(stream, shape, kv_trajectory_kernel<half_t>, a); break;
+    case DType::kBF16: launch(stream, shape, kv_trajectory_kernel<bf16_t>, a); break;
+  }
 }
 
 void launch_trajectory_ends(const float* first, const float* previous, std::int64_t values, double* out, StreamHandle stream) {

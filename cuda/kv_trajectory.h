@@ -26,7 +26,7 @@ struct TrajectoryTable {
   std::int64_t layer_count = 0;          ///< always given
 };
 
-/// @param args only `pages` (its base arrays in device memory) and spec.part are read
+/// @param args only `pages`, spec.part and spec.inverse_frequencies are read; these and the base arrays of `pages` lie in device memory
 void launch_kv_trajectory(const KvTrajectoryArgs& args, const TrajectoryTable& table, StreamHandle stream);
 
 /// out[0..2) = distance and angle between `first` and `previous` of a trajectory, in double: the ends that its sums are divided by.

@@ -3,6 +3,7 @@
 // stand behind the same names.
 #include <cstdint>
 
+#include "core/dtype.h"
 #include "cuda/launch.h"
 
 namespace kvgauge::cuda {
@@ -15,6 +16,17 @@ __device__ __forceinline__ std::uint32_t pack_bf16x2(float low, float high) {
   return packed;
 #else
   return emulator::pack_bf16x2(low, high);
+#endif
+}
+
+/// IEEE binary16 bits as f32.
+__device__ __forceinline__ float widen_f16(std::uint16_t bits) {
+#if defined(__CUDACC__)
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+  return x;
+#else
+  return to_float(half_t{bits});
 #endif
 }
 

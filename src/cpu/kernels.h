@@ -88,6 +88,7 @@ struct Kernels {
   /// sums[i] += values of row i, `count` elements each: a layer's part of e_t
   void (*add_row_f32)(const float* row, float* sums, std::int64_t count);
   void (*add_row_bf16)(const std::uint16_t* row, float* sums, std::int64_t count);
+  void (*add_row_f16)(const std::uint16_t* row, float* sums, std::int64_t count);
   void (*scale_row)(float* values, float factor, std::int64_t count);
   TrajectoryDistances (*distances)(const float* a, const float* b, std::int64_t count);
 };

@@ -84,10 +84,10 @@ void CpuBackend::kv_pool(const KvPoolArgs& args) {
     scratch.features = reinterpret_cast<float*>(scratch.sums + values);
     scratch.hidden = scratch.features + features;
     std::fill_n(scratch.sums, values, 0.0);
-    if (args.pages.dtype == DType::kBF16) {
-      sum_window<bf16_t>(args, item, scratch.sums);
-    } else {
-      sum_window<float>(args, item, scratch.sums);
+    switch (args.pages.dtype) {
+      case DType::kF32: sum_window<float>(args, item, scratch.sums); break;
+      case DType::kF16: sum_window<half_t>(args, item, scratch.sums); break;
+      case DType::kBF16: sum_window<bf16_t>(args, item, scratch.sums); break;
     }
     form_features(args, item, scratch.sums, scratch.features);
     if (args.features.data != nullptr)

@@ -20,6 +20,22 @@ Step step_between(const Kernels& kernels, std::span<const float> from, std::span
   return {std::sqrt(d.difference_squared), angle(d.difference_squared, std::sqrt(d.a_squared), std::sqrt(d.b_squared))};
 }
 
+/// Undoes RoPE on the heads of one position. Products of two f32 are exact in double, so that each value is rounded by
+/// its sum and by its conversion only.
+void turn_back(std::span<const double> inverse_frequencies, std::int64_t position, int heads, float* k) {
+  const auto half = static_cast<std::int64_t>(inverse_frequencies.size());
+  for (std::int64_t i = 0; i < half; ++i) {
+    const double angle = static_cast<double>(position) * inverse_frequencies[static_cast<std::size_t>(i)];
+    const double cosine = static_cast<float>(std::cos(angle)), sine = static_cast<float>(std::sin(angle));
+    for (int head = 0; head < heads; ++head) {
+      float &low = k[2 * half * head + i], &high = k[2 * half * head + half + i];
+      const double x = low, y = high;
+      low = static_cast<float>(x * cosine + y * sine);
+      high = static_cast<float>(y * cosine - x * sine);
+    }
+  }
+}
+
 /// e of one position: layers ascending, each added to the running f32 sum, one multiplication at the end.
 void embed_position(const Kernels& kernels, const KvTrajectoryArgs& args, const TrajectoryItem& item,
                     std::int64_t position, std::span<float> e) {
@@ -31,10 +47,11 @@ void embed_position(const Kernels& kernels, const KvTrajectoryArgs& args, const 
       args.spec.layers.empty() ? pages.layers : static_cast<std::int64_t>(args.spec.layers.size());
   std::fill(e.begin(), e.end(), 0.f);
   const auto add = [&](const std::byte* row, float* sums) {
-    if (pages.dtype == DType::kBF16) {
-      kernels.add_row_bf16(reinterpret_cast<const std::uint16_t*>(row), sums, pages.head_dim);
-    } else {
-      kernels.add_row_f32(reinterpret_cast<const float*>(row), sums, pages.head_dim);
+    const auto* halves = reinterpret_cast<const std::uint16_t*>(row);
+    switch (pages.dtype) {
+      case DType::kF32: kernels.add_row_f32(reinterpret_cast<const float*>(row), sums, pages.head_dim); break;
+      case DType::kF16: kernels.add_row_f16(halves, sums, pages.head_dim); break;
+      case DType::kBF16: kernels.add_row_bf16(halves, sums, pages.head_dim); break;
     }
   };
   for (std::int64_t i = 0; i < layers; ++i) {
@@ -50,6 +67,8 @@ void embed_position(const Kernels& kernels, const KvTrajectoryArgs& args, const 
     }
   }
   kernels.scale_row(e.data(), 1.f / static_cast<float>(layers), static_cast<std::int64_t>(e.size()));
+  if (with_k && !args.spec.inverse_frequencies.empty())
+    turn_back(args.spec.inverse_frequencies, position, pages.kv_heads, e.data());
 }
 
 HostTrajectory& host(TrajectoryState& state) { return static_cast<HostTrajectory&>(state); }
@@ -75,12 +94,7 @@ void CpuBackend::reserve_trajectory() { reserve(trajectory_scratch_, kScratchByt
 void CpuBackend::kv_trajectory(const KvTrajectoryArgs& args) {
   const PagedKvView& pages = args.pages;
   const std::int64_t size = std::int64_t{pages.kv_heads} * pages.head_dim * (args.spec.part == GaugePart::kKV ? 2 : 1);
-  KVGAUGE_CHECK(pages.dtype != DType::kF16 && size > 0, "pages of ", pages.kv_heads, " heads of ", pages.head_dim);
-  for (std::size_t i = 0; i < args.spec.layers.size(); ++i) {
-    KVGAUGE_CHECK(args.spec.layers[i] >= 0 && args.spec.layers[i] < pages.layers &&
-                      (i == 0 || args.spec.layers[i - 1] < args.spec.layers[i]),
-                  "layer ", args.spec.layers[i], " of ", pages.layers);
-  }
+  check_kv_trajectory(args);
   reserve_trajectory();
   auto* wave = trajectory_scratch_.as<WavePoint>();
   auto* points = reinterpret_cast<float*>(wave + kWavePoints);

@@ -36,7 +36,7 @@ struct PoolItem {
 
 /// Window sums and the head, in one launch for all items, reading the pages (values that attention reads):
 ///   f = 1/L sum_l sum_t part(l, t), t over the window; divided by its length and by the number of heads as the spec
-///   says. Sums of at most 16 values are in f32, all others in double, in a fixed order: neither batch nor page order
+///   says. Pages may be f32, f16 or bf16. Sums of at most 16 values are in f32, all others in double, in a fixed order: neither batch nor page order
 ///   changes a bit of f or d. NaN propagates.
 struct KvPoolArgs {
   PagedKvView pages;
@@ -50,8 +50,7 @@ struct KvPoolArgs {
 /// What every back end requires of its caller.
 inline void check_kv_pool(const KvPoolArgs& args) {
   const std::int64_t features = pool_features(args.spec, args.pages);
-  KVGAUGE_CHECK(args.pages.dtype != DType::kF16 && features > 0, "pages of ", args.pages.kv_heads, " heads of ",
-                args.pages.head_dim);
+  KVGAUGE_CHECK(features > 0, "pages of ", args.pages.kv_heads, " heads of ", args.pages.head_dim);
   for (std::size_t i = 0; i < args.spec.layers.size(); ++i)
     KVGAUGE_CHECK(args.spec.layers[i] >= 0 && args.spec.layers[i] < args.pages.layers &&
                       (i == 0 || args.spec.layers[i - 1] < args.spec.layers[i]),

@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "core/check.h"
 #include "kvgauge/scores.h"
 #include "ops/args.h"
 
@@ -10,6 +11,9 @@ namespace kvgauge {
 struct TrajectorySpec {
   GaugePart part = GaugePart::kV;
   std::span<const std::int32_t> layers;  ///< ascending; empty = all
+  /// On the host, [head_dim / 2]: those that RoPE turned K by (scaled ones where the model scales them). K's rotation is
+  /// undone in e_t (METHOD.md A.1, k_rope=pre); V has none. Empty: K as it is cached.
+  std::span<const double> inverse_frequencies = {};
 };
 
 /// What one sequence keeps of its trajectory between steps: e_1, the newest e, and the arrays dr and dtheta, in memory
@@ -32,9 +36,12 @@ struct TrajectorySteps {
 
 /// Extends trajectories by positions [begin, end) of each sequence, reading the pages (values that attention reads):
 ///   e_t = (1/L) sum_l part(l, t)            f32, layers ascending, one multiplication by 1/L at the end
+///         with inverse_frequencies: K's heads turned back by angle_i = t * inverse_frequency[i], i < head_dim/2, which
+///         is the same for all layers:  (x_i, x_{i+d/2}) -> (x_i cos + x_{i+d/2} sin,  x_{i+d/2} cos - x_i sin)
+///         angle in double, cos and sin rounded to f32, each value rounded once
 ///   dr_t = |e_{t+1} - e_t|, dtheta_t = angle(e_{t+1}, e_t)   reductions in double, fixed order; METHOD.md A.2, A.5;
 ///   stored as f32
-/// Equal page contents give equal bits, for any split of the span into calls and any page order, on every instruction
+/// Pages may be f32, f16 or bf16. Equal page contents give equal bits, for any split of the span into calls and any page order, on every instruction
 /// set.
 struct TrajectoryItem {
   const std::int32_t* blocks = nullptr;  ///< covers `end` positions
@@ -47,5 +54,19 @@ struct KvTrajectoryArgs {
   TrajectorySpec spec;
   std::span<const TrajectoryItem> items;
 };
+
+/// What every back end requires of its caller.
+inline void check_kv_trajectory(const KvTrajectoryArgs& args) {
+  const PagedKvView& pages = args.pages;
+  KVGAUGE_CHECK(pages.kv_heads > 0 && pages.head_dim > 0 && pages.layers > 0, "pages of ", pages.layers, " layers, ",
+                pages.kv_heads, " heads of ", pages.head_dim);
+  for (std::size_t i = 0; i < args.spec.layers.size(); ++i)
+    KVGAUGE_CHECK(args.spec.layers[i] >= 0 && args.spec.layers[i] < pages.layers &&
+                      (i == 0 || args.spec.layers[i - 1] < args.spec.layers[i]),
+                  "layer ", args.spec.layers[i], " of ", pages.layers);
+  const std::size_t frequencies = args.spec.inverse_frequencies.size();
+  KVGAUGE_CHECK(frequencies == 0 || 2 * frequencies == static_cast<std::size_t>(pages.head_dim), frequencies,
+                " inverse frequencies for heads of ", pages.head_dim);
+}
 
 }  // namespace kvgauge

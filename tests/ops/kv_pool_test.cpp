@@ -68,6 +68,7 @@ TEST_P(KvPool, MatchesTheReference) {
        {PagedCache::Shape{.layers = 5, .kv_heads = 3, .head_dim = 64},
         PagedCache::Shape{.layers = 4, .kv_heads = 2, .head_dim = 24, .dtype = DType::kF32},
         PagedCache::Shape{.layers = 4, .kv_heads = 5, .head_dim = 22, .page_tokens = 7},
+        PagedCache::Shape{.layers = 4, .kv_heads = 2, .head_dim = 40, .page_tokens = 16, .dtype = DType::kF16},
         PagedCache::Shape{.layers = 4, .kv_heads = 33, .head_dim = 128}}) {
     for (const GaugePart part : {GaugePart::kKV, GaugePart::kV, GaugePart::kK}) {
       PagedCache cache(shape, 40, random);

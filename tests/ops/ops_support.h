@@ -35,20 +35,21 @@ inline std::vector<float> uniform_floats(Random& random, std::size_t count, doub
 }
 /// Values as `dtype` holds them.
 inline std::vector<float> rounded(std::vector<float> values, DType dtype) {
-  if (dtype == DType::kBF16)
-    for (float& x : values) x = to_float(to_bf16(x));
+  for (float& x : values) x = dtype == DType::kBF16 ? to_float(to_bf16(x)) : dtype == DType::kF16 ? to_float(to_half(x)) : x;
   return values;
+}
+/// Writes x as `dtype` holds it.
+inline void store(std::byte* bytes, std::int64_t index, DType dtype, float x) {
+  if (dtype == DType::kF32) {
+    std::memcpy(bytes + 4 * index, &x, 4);
+  } else {
+    const std::uint16_t narrow = dtype == DType::kBF16 ? to_bf16(x).bits : to_half(x).bits;
+    std::memcpy(bytes + 2 * index, &narrow, 2);
+  }
 }
 inline std::vector<std::byte> stored(const std::vector<float>& values, DType dtype) {
   std::vector<std::byte> bytes(values.size() * size_of(dtype));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (dtype == DType::kF32) {
-      std::memcpy(bytes.data() + 4 * i, &values[i], 4);
-    } else {
-      const bf16_t x = to_bf16(values[i]);
-      std::memcpy(bytes.data() + 2 * i, &x, 2);
-    }
-  }
+  for (std::size_t i = 0; i < values.size(); ++i) store(bytes.data(), static_cast<std::int64_t>(i), dtype, values[i]);
   return bytes;
 }
 inline float loaded(const std::byte* bytes, std::int64_t index, DType dtype) {
@@ -57,9 +58,9 @@ inline float loaded(const std::byte* bytes, std::int64_t index, DType dtype) {
     std::memcpy(&x, bytes + 4 * index, 4);
     return x;
   }
-  bf16_t x;
-  std::memcpy(&x, bytes + 2 * index, 2);
-  return to_float(x);
+  std::uint16_t bits;
+  std::memcpy(&bits, bytes + 2 * index, 2);
+  return dtype == DType::kBF16 ? to_float(bf16_t{bits}) : to_float(half_t{bits});
 }
 
 /// A matrix with guarded bytes before, behind and between its rows (stride > columns).
@@ -71,13 +72,7 @@ class GuardedMatrix {
   }
   const MatrixView& view() const { return view_; }
   void set(std::int64_t row, std::int64_t column, float x) {
-    const std::int64_t at = row * view_.stride + column;
-    if (view_.dtype == DType::kF32) {
-      std::memcpy(static_cast<std::byte*>(view_.data) + 4 * at, &x, 4);
-    } else {
-      const bf16_t narrow = to_bf16(x);
-      std::memcpy(static_cast<std::byte*>(view_.data) + 2 * at, &narrow, 2);
-    }
+    store(static_cast<std::byte*>(view_.data), row * view_.stride + column, view_.dtype, x);
   }
   void set(const std::vector<float>& values) {
     for (std::int64_t r = 0; r < view_.rows; ++r)
@@ -157,14 +152,7 @@ class PagedCache {
   void put(bool value, int layer, const std::vector<std::int32_t>& blocks, std::int64_t position, int head,
            const float* row) {
     std::byte* at = slot(value, layer, blocks, position, head);
-    for (int j = 0; j < shape_.head_dim; ++j) {
-      if (shape_.dtype == DType::kF32) {
-        std::memcpy(at + 4 * j, &row[j], 4);
-      } else {
-        const bf16_t narrow = to_bf16(row[j]);
-        std::memcpy(at + 2 * j, &narrow, 2);
-      }
-    }
+    for (int j = 0; j < shape_.head_dim; ++j) store(at, j, shape_.dtype, row[j]);
   }
   float get(bool value, int layer, const std::vector<std::int32_t>& blocks, std::int64_t position, int head,
             int j) const {

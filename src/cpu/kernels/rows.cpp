@@ -96,6 +96,15 @@ void narrow_row(const float* x, std::uint16_t* bf16, std::int64_t columns) {
 void add_row_f32(const float* row, float* sums, std::int64_t count) { add_row(row, sums, count); }
 void add_row_bf16(const std::uint16_t* row, float* sums, std::int64_t count) { add_row(row, sums, count); }
 
+void add_row_f16(const std::uint16_t* row, float* sums, std::int64_t count) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(sums + i, load(sums + i) + widen_f16(load_halves(row + i)));
+  if (i == count) return;
+  std::uint16_t last[kLanes] = {};
+  for (std::int64_t j = 0; i + j < count; ++j) last[j] = row[i + j];
+  store_some(sums + i, load_some(sums + i, count - i) + widen_f16(load_halves(last)), count - i);
+}
+
 void scale_row(float* values, float factor, std::int64_t count) {
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(values + i, load(values + i) * factor);

@@ -124,6 +124,18 @@ KVGAUGE_INLINE Words narrow(Floats x) {
   return (nan & is_nan) | (rounded & ~is_nan);
 }
 
+/// IEEE binary16 bits, one per lane, as f32 (exact). No subnormal f32 is formed, so that a host that flushes those to
+/// zero changes nothing: fraction * 2^-24 = (1 + fraction * 2^-10) * 2^-14 - 2^-14 for numbers without exponent.
+KVGAUGE_INLINE Floats widen_f16(Words halves) {
+  const Words magnitude = (halves & 0x7fffu) << 13, exponent = halves & 0x7c00u;
+  const Words tiny = (Words)((Floats)(magnitude + (113u << 23)) - broadcast(0x1p-14f));
+  const Words usual = magnitude + (112u << 23);
+  const Words is_tiny = (Words)(exponent == 0u), is_special = (Words)(exponent == 0x7c00u);
+  const Words special = magnitude | (0xffu << 23);
+  const Words bits = (tiny & is_tiny) | (special & is_special) | (usual & ~(is_tiny | is_special));
+  return (Floats)(bits | ((halves & 0x8000u) << 16));
+}
+
 /// Elements of a row as f32, whatever they are stored as.
 KVGAUGE_INLINE Floats load_elements(const float* p) { return load(p); }
 KVGAUGE_INLINE Floats load_elements(const std::uint16_t* p) { return widen(load_halves(p)); }

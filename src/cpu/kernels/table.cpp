@@ -21,6 +21,7 @@ const Kernels kKernels = {
     .indices_between = indices_between,
     .add_row_f32 = add_row_f32,
     .add_row_bf16 = add_row_bf16,
+    .add_row_f16 = add_row_f16,
     .scale_row = scale_row,
     .distances = distances,
 };

@@ -21,6 +21,7 @@ std::int64_t indices_between(const float* weights, std::int64_t count, float fro
 double row_weights(const float* z, std::int64_t count, float scale, float maximum, float* weights);
 void add_row_f32(const float* row, float* sums, std::int64_t count);
 void add_row_bf16(const std::uint16_t* row, float* sums, std::int64_t count);
+void add_row_f16(const std::uint16_t* row, float* sums, std::int64_t count);
 void scale_row(float* values, float factor, std::int64_t count);
 TrajectoryDistances distances(const float* a, const float* b, std::int64_t count);
 
