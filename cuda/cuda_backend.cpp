@@ -22,6 +22,7 @@
 #include "cuda/rope_append.h"
 #include "cuda/sample.h"
 #include "cuda/swiglu.h"
+#include "cuda/unpack_weights.h"
 #include "kvgauge/error.h"
 
 namespace kvgauge {
@@ -141,32 +142,52 @@ void CudaBackend::upload(std::byte* device, const void* host, std::size_t bytes)
   wait();
 }
 
-PackedWeight CudaBackend::pack_weight(std::int64_t rows, std::int64_t columns,
-                                      const std::function<void(std::int64_t, std::int64_t, void*)>& read_rows) {
+PackedWeight CudaBackend::pack_weight(std::int64_t rows, std::int64_t columns, WeightSource& source) {
   KVGAUGE_CHECK(rows > 0 && columns > 0, "a weight of ", rows, " x ", columns);
-  const std::size_t row_bytes = static_cast<std::size_t>(columns) * size_of(options_.compute_dtype);
-  const std::size_t bytes = static_cast<std::size_t>(rows) * row_bytes;
+  const std::size_t bytes = static_cast<std::size_t>(rows * columns) * size_of(options_.compute_dtype);
   Weight weight{std::make_unique<ArenaMemory>(arena_, bytes, "weights"), rows, columns};
-  const std::int64_t at_once = std::clamp<std::int64_t>(static_cast<std::int64_t>(kLoadBytes / row_bytes), 1, rows);
-  // One buffer is read from the file while the other travels.
-  PinnedMemory buffers[2] = {PinnedMemory(static_cast<std::size_t>(at_once) * row_bytes),
-                             PinnedMemory(static_cast<std::size_t>(at_once) * row_bytes)};
-  Event copied[2];
-  bool used[2] = {false, false};
-  int turn = 0;
-  for (std::int64_t first = 0; first < rows; first += at_once, turn = 1 - turn) {
-    const std::int64_t count = std::min(at_once, rows - first);
-    if (used[turn]) copied[turn].wait();
-    read_rows(first, count, buffers[turn].data());
-    stream_.copy_to_device(weight.memory->data() + static_cast<std::size_t>(first) * row_bytes, buffers[turn].data(),
-                           static_cast<std::size_t>(count) * row_bytes);
-    copied[turn].record(stream_);
-    used[turn] = true;
-  }
-  wait();
+  load_rows(rows, columns, source, weight.memory->data());
   packed_bytes_ += bytes;
   weights_.push_back(std::move(weight));
   return {.handle = static_cast<std::int64_t>(weights_.size()) - 1, .rows = rows, .columns = columns};
+}
+
+// Rows travel as the file stores them, a quarter of their size where they are quantized, and are unpacked on the
+// device.
+void CudaBackend::load_rows(std::int64_t rows, std::int64_t columns, WeightSource& source, std::byte* device) {
+  const DType dtype = options_.compute_dtype;
+  const std::size_t row_bytes = static_cast<std::size_t>(columns) * size_of(dtype);
+  struct Slot {  // one is read from the file while the other travels
+    std::optional<PinnedMemory> pinned;
+    std::unique_ptr<ArenaMemory> packed;
+    Event copied;
+  };
+  Slot slots[2];
+  int turn = 0;
+  for (std::int64_t first = 0; first < rows; turn = 1 - turn) {
+    const auto [type, run] = source.stored(first);
+    const std::size_t stored_row = stored_bytes(type, static_cast<std::uint64_t>(columns));
+    const std::int64_t count = std::clamp<std::int64_t>(static_cast<std::int64_t>(kLoadBytes / stored_row), 1, run);
+    const std::size_t bytes = static_cast<std::size_t>(count) * stored_row;
+    std::byte* const to = device + static_cast<std::size_t>(first) * row_bytes;
+    Slot& slot = slots[turn];
+    if (slot.pinned) slot.copied.wait();
+    if (!slot.pinned || slot.pinned->bytes() < bytes) slot.pinned.emplace(bytes);
+    source.read_stored(first, count, slot.pinned->data());
+    if (type == (dtype == DType::kBF16 ? StoredType::kBF16 : StoredType::kF32)) {
+      stream_.copy_to_device(to, slot.pinned->data(), bytes);
+    } else {
+      const std::byte* const packed = scratch(slot.packed, bytes, "stored weights");
+      stream_.copy_to_device(slot.packed->data(), slot.pinned->data(), bytes);
+      launch_unpack_weights({.source = packed,
+                             .type = type,
+                             .out = {.data = to, .dtype = dtype, .rows = count, .columns = columns, .stride = columns}},
+                            stream_.get());
+    }
+    slot.copied.record(stream_);
+    first += count;
+  }
+  wait();
 }
 
 std::byte* CudaBackend::scratch(std::unique_ptr<ArenaMemory>& memory, std::size_t bytes, const char* what) {

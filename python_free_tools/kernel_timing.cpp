@@ -122,7 +122,7 @@ class Bench {
     const auto copies = std::clamp<std::int64_t>(static_cast<std::int64_t>(kCacheBytes / static_cast<double>(n * k * element)), 1, kMostCopies);
     std::vector<PackedWeight> weights;
     for (std::int64_t i = 0; i < copies; ++i)
-      weights.push_back(backend_.pack_weight(n, k, [&](std::int64_t, std::int64_t count, void* out) {
+      weights.push_back(pack_made(backend_, n, k, [&](std::int64_t, std::int64_t count, void* out) {
         std::memset(out, 0, static_cast<std::size_t>(count * k * element));
       }));
     backend_.warm_up(m_, context_);

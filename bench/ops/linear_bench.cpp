@@ -23,7 +23,7 @@ struct Model {
     const auto values = uniform_floats(4'000'037, 1, 0.1f);
     for (const Shape& shape : shapes) {
       weights.push_back(
-          backend->pack_weight(shape.columns, shape.depth, [&](std::int64_t first, std::int64_t count, void* out) {
+          pack_made(*backend, shape.columns, shape.depth, [&](std::int64_t first, std::int64_t count, void* out) {
             for (std::int64_t i = 0; i < count * shape.depth; ++i) {
               const float value = values[static_cast<std::size_t>((first * shape.depth + i) % std::ssize(values))];
               if (dtype == DType::kF32) {

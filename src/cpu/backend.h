@@ -44,8 +44,8 @@ class CpuBackend final : public Backend {
   bool batch_invariant() const override { return batch_invariant_; }
   std::uint64_t default_kv_bytes() const override;
   std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) override;
-  PackedWeight pack_weight(std::int64_t rows, std::int64_t columns,
-                           const std::function<void(std::int64_t, std::int64_t, void*)>& read_rows) override;
+  PackedWeight pack_weight(std::int64_t rows, std::int64_t columns, WeightSource& source) override;
+  void load_rows(std::int64_t rows, std::int64_t columns, WeightSource& source, std::byte* device) override;
   std::size_t packed_bytes() const override { return packed_bytes_; }
   void warm_up(std::int64_t rows, std::int64_t max_context) override;
 

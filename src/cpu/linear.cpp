@@ -29,8 +29,7 @@ void pack_panel(const bf16_t* rows, std::int64_t count, std::int64_t columns, bf
 
 }  // namespace
 
-PackedWeight CpuBackend::pack_weight(std::int64_t rows, std::int64_t columns,
-                                     const std::function<void(std::int64_t, std::int64_t, void*)>& read_rows) {
+PackedWeight CpuBackend::pack_weight(std::int64_t rows, std::int64_t columns, WeightSource& source) {
   KVGAUGE_CHECK(rows > 0 && columns > 0, "weight of [", rows, ",", columns, "]");
   const bool bf16 = compute_dtype_ == DType::kBF16;
   const std::int64_t element = bf16 ? 2 : 4;
@@ -44,7 +43,7 @@ PackedWeight CpuBackend::pack_weight(std::int64_t rows, std::int64_t columns,
   Buffer slab(static_cast<std::size_t>(std::min(rows, kSlabRows) * columns * element));
   for (std::int64_t first = 0; first < rows; first += kSlabRows) {
     const std::int64_t count = std::min(kSlabRows, rows - first);
-    read_rows(first, count, slab.data());
+    source.read(first, count, compute_dtype_, slab.data());
     parallel(rounded_up(count, kPanelColumns) / kPanelColumns, false, [&](std::int64_t unit, int) {
       const std::int64_t row = unit * kPanelColumns, panel_rows = std::min<std::int64_t>(kPanelColumns, count - row);
       std::byte* panel = matrix.data.data() + (first + row) / kPanelColumns * matrix.panel_bytes;
@@ -58,6 +57,13 @@ PackedWeight CpuBackend::pack_weight(std::int64_t rows, std::int64_t columns,
   packed_bytes_ += matrix.data.size();
   matrices_.push_back(std::move(matrix));
   return {.handle = static_cast<std::int64_t>(matrices_.size()) - 1, .rows = rows, .columns = columns};
+}
+
+void CpuBackend::load_rows(std::int64_t rows, std::int64_t columns, WeightSource& source, std::byte* device) {
+  const std::int64_t row_bytes = columns * static_cast<std::int64_t>(size_of(compute_dtype_));
+  for (std::int64_t first = 0; first < rows;
+       first += kSlabRows)  // in slabs: what has been read is dropped by the source
+    source.read(first, std::min(kSlabRows, rows - first), compute_dtype_, device + first * row_bytes);
 }
 
 void CpuBackend::linear(const LinearArgs& args) {

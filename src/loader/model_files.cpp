@@ -186,6 +186,15 @@ void ModelFiles::read_rows(TensorRole role, std::int64_t layer, std::int64_t fir
   });
 }
 
+void ModelFiles::read_stored_rows(TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count,
+                                  std::byte* out) const {
+  KVGAUGE_CHECK(!impl_->is_permuted_bias(role), "the values of a vector are not rows");
+  impl_->for_rows(role, layer, first, count, [&](const StoredTensor& t, const std::byte* row, std::int64_t i) {
+    const std::uint64_t row_bytes = stored_bytes(t.type, static_cast<std::uint64_t>(t.columns));
+    std::memcpy(out + static_cast<std::uint64_t>(i) * row_bytes, row, row_bytes);
+  });
+}
+
 void ModelFiles::drop(TensorRole role, std::int64_t layer) const {
   const std::size_t found = impl_->find(role, layer);
   impl_->opened.files[impl_->opened.file_of[found]].drop(impl_->opened.tensors[found].data);

@@ -66,6 +66,10 @@ class ModelFiles {
   /// @param out count * columns values, row-major
   void read_rows(TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count, float* out) const;
   void read_rows(TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count, bf16_t* out) const;
+  /// The same rows in the bytes of the tensor's stored type, in the same (half-rotation) order: count *
+  /// stored_bytes(type, columns) bytes. Matrices only.
+  void read_stored_rows(TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count,
+                        std::byte* out) const;
   /// Drops a tensor's source bytes from memory after it has been packed (MappedFile::drop).
   void drop(TensorRole role, std::int64_t layer) const;
 

@@ -8,37 +8,65 @@
 namespace kvgauge {
 namespace {
 
-constexpr std::int64_t kRowsAtATime = 1024;  // bounds the copy between reading and uploading the table
+// Matrices that share their input as one: the rows of all roles, one after another.
+class StackedRows final : public WeightSource {
+ public:
+  StackedRows(const ModelFiles& files, std::int64_t layer, std::initializer_list<TensorRole> roles)
+      : files_(files), layer_(layer), roles_(roles) {
+    for (const TensorRole role : roles_) rows_ += files.tensor(role, layer).rows;
+  }
+  std::int64_t rows() const { return rows_; }
+  std::int64_t columns() const { return files_.tensor(roles_.front(), layer_).columns; }
 
-void read_rows(const ModelFiles& files, TensorRole role, std::int64_t layer, std::int64_t first, std::int64_t count,
-               DType dtype, std::byte* out) {
-  if (dtype == DType::kF32)
-    files.read_rows(role, layer, first, count, reinterpret_cast<float*>(out));
-  else
-    files.read_rows(role, layer, first, count, reinterpret_cast<bf16_t*>(out));
-}
-
-// Packs matrices that share their input as one: the rows of all roles, one after another.
-PackedWeight pack_stacked(const ModelFiles& files, Backend& backend, std::int64_t layer,
-                          std::initializer_list<TensorRole> roles) {
-  const DType dtype = backend.compute_dtype();
-  std::int64_t rows = 0;
-  for (const TensorRole role : roles) rows += files.tensor(role, layer).rows;
-  const std::int64_t columns = files.tensor(*roles.begin(), layer).columns;
-  return backend.pack_weight(rows, columns, [&](std::int64_t first, std::int64_t count, void* out) {
+  void read(std::int64_t first, std::int64_t count, DType dtype, void* out) override {
     auto* to = static_cast<std::byte*>(out);
+    for_parts(first, count, [&](TensorRole role, std::int64_t from, std::int64_t part) {
+      if (dtype == DType::kF32)
+        files_.read_rows(role, layer_, from, part, reinterpret_cast<float*>(to));
+      else
+        files_.read_rows(role, layer_, from, part, reinterpret_cast<bf16_t*>(to));
+      to += part * columns() * static_cast<std::int64_t>(size_of(dtype));
+    });
+  }
+  Run stored(std::int64_t first) const override {
+    for (const TensorRole role : roles_) {
+      const StoredTensor& tensor = files_.tensor(role, layer_);
+      if (first < tensor.rows) return {.type = tensor.type, .rows = tensor.rows - first};
+      first -= tensor.rows;
+    }
+    return {};
+  }
+  void read_stored(std::int64_t first, std::int64_t count, std::byte* out) override {
+    for_parts(first, count, [&](TensorRole role, std::int64_t from, std::int64_t part) {
+      files_.read_stored_rows(role, layer_, from, part, out);
+    });
+  }
+
+ private:
+  // Calls read(role, its first row, its rows) for what [first, first + count) has of each role.
+  template <class Read>
+  void for_parts(std::int64_t first, std::int64_t count, Read read) {
     std::int64_t begin = 0;  // first row of the current role in the stack
-    for (const TensorRole role : roles) {
-      const std::int64_t end = begin + files.tensor(role, layer).rows;
+    for (const TensorRole role : roles_) {
+      const std::int64_t end = begin + files_.tensor(role, layer_).rows;
       const std::int64_t from = std::max(first, begin), until = std::min(first + count, end);
       if (from < until) {
-        read_rows(files, role, layer, from - begin, until - from, dtype, to);
-        files.drop(role, layer);  // behind every range: a large table must not stay in memory beside its packed form
-        to += (until - from) * columns * static_cast<std::int64_t>(size_of(dtype));
+        read(role, from - begin, until - from);
+        files_.drop(role, layer_);  // behind every range: a large table must not stay in memory beside its packed form
       }
       begin = end;
     }
-  });
+  }
+
+  const ModelFiles& files_;
+  std::int64_t layer_, rows_ = 0;
+  std::vector<TensorRole> roles_;
+};
+
+PackedWeight pack_stacked(const ModelFiles& files, Backend& backend, std::int64_t layer,
+                          std::initializer_list<TensorRole> roles) {
+  StackedRows source(files, layer, roles);
+  return backend.pack_weight(source.rows(), source.columns(), source);
 }
 
 // Hands out consecutive f32 vectors of one allocation.
@@ -79,7 +107,6 @@ std::int64_t vector_values(const ModelConfig& c) {
 
 Weights load_weights(const ModelFiles& files, Backend& backend) {
   const ModelConfig& config = files.config();
-  const DType dtype = backend.compute_dtype();
   Weights weights;
 
   VectorArena vectors(backend, vector_values(config));
@@ -102,16 +129,10 @@ Weights load_weights(const ModelFiles& files, Backend& backend) {
   weights.output_norm = vectors.add(files, {TensorRole::kOutputNorm}, -1);
   weights.memory = vectors.take();
 
-  const auto row_bytes = static_cast<std::size_t>(config.hidden) * size_of(dtype);
-  weights.table = backend.allocate(static_cast<std::size_t>(config.vocab) * row_bytes);
-  std::vector<std::byte> rows(static_cast<std::size_t>(kRowsAtATime) * row_bytes);
-  for (std::int64_t first = 0; first < config.vocab; first += kRowsAtATime) {
-    const std::int64_t count = std::min(kRowsAtATime, config.vocab - first);
-    read_rows(files, TensorRole::kEmbedding, -1, first, count, dtype, rows.data());
-    backend.upload(weights.table->data() + static_cast<std::size_t>(first) * row_bytes, rows.data(),
-                   static_cast<std::size_t>(count) * row_bytes);
-    files.drop(TensorRole::kEmbedding, -1);
-  }
+  weights.table =
+      backend.allocate(static_cast<std::size_t>(config.vocab * config.hidden) * size_of(backend.compute_dtype()));
+  StackedRows table(files, -1, {TensorRole::kEmbedding});
+  backend.load_rows(config.vocab, config.hidden, table, weights.table->data());
   weights.embedding = weights.table->data();
   weights.head =
       pack_stacked(files, backend, -1, {config.tied_head ? TensorRole::kEmbedding : TensorRole::kOutputHead});

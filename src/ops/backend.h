@@ -18,6 +18,7 @@
 #include "ops/rope_append.h"
 #include "ops/sample.h"
 #include "ops/swiglu.h"
+#include "ops/weight_source.h"
 
 namespace kvgauge {
 
@@ -55,12 +56,10 @@ class Backend {
   /// Host bytes to device memory; done when it returns. Devices that share the host's memory need no more than this.
   virtual void upload(std::byte* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
 
-  /// Packs a [rows, columns] matrix for linear(). `read_rows(first, count, out)` delivers rows as values of
-  /// compute_dtype() (f32: float*, bf16: bf16_t*); it is called for ascending, disjoint row ranges that cover the
-  /// matrix once, so that the source can be dropped behind it.
-  virtual PackedWeight pack_weight(
-      std::int64_t rows, std::int64_t columns,
-      const std::function<void(std::int64_t first, std::int64_t count, void* out)>& read_rows) = 0;
+  /// Packs a [rows, columns] matrix for linear().
+  virtual PackedWeight pack_weight(std::int64_t rows, std::int64_t columns, WeightSource& source) = 0;
+  /// Puts a [rows, columns] matrix into device memory as it is, row-major in compute_dtype(); done when it returns.
+  virtual void load_rows(std::int64_t rows, std::int64_t columns, WeightSource& source, std::byte* device) = 0;
   virtual std::size_t packed_bytes() const = 0;  ///< of all weights packed so far
   /// Prepares everything whose first use would allocate, for every packed weight and up to `rows` rows a step.
   virtual void warm_up(std::int64_t rows, std::int64_t max_context) = 0;
@@ -100,5 +99,12 @@ class Backend {
   /// Waits for the device.
   virtual TrajectorySums read_layer_states(const LayerSums& sums) = 0;
 };
+
+/// Packs a matrix that read(first, count, out) makes up in the back end's compute type.
+template <class Read>
+PackedWeight pack_made(Backend& backend, std::int64_t rows, std::int64_t columns, Read read) {
+  MadeRows<Read> source(rows, backend.compute_dtype(), std::move(read));
+  return backend.pack_weight(rows, columns, source);
+}
 
 }  // namespace kvgauge

@@ -78,6 +78,26 @@ TEST(ModelFiles, RowsAreTheBytesOfTheFile) {
   }
 }
 
+// What a device unpacks for itself is what the loader widens, Llama's permuted q and k included.
+TEST(ModelFiles, StoredRowsWidenToTheRowsReadHere) {
+  for (const char* file : {"llama31/model-f16.gguf", "qwen2/model-bf16.gguf", "quantized/q8_0.gguf",
+                           "quantized/q4_k.gguf", "quantized/q6_k.gguf"}) {
+    const auto model = ModelFiles::open(repo_path(std::string("tests/golden/models/") + file));
+    for (const TensorRole role :
+         {TensorRole::kEmbedding, TensorRole::kQ, TensorRole::kK, TensorRole::kV, TensorRole::kDown}) {
+      const std::int64_t layer = is_per_layer(role) ? 1 : -1;
+      const StoredTensor& t = model.tensor(role, layer);
+      const std::int64_t first = t.rows / 3, count = t.rows - first;
+      std::vector<std::byte> stored(stored_bytes(t.type, static_cast<std::uint64_t>(count * t.columns)));
+      model.read_stored_rows(role, layer, first, count, stored.data());
+      std::vector<float> rows(static_cast<std::size_t>(count * t.columns)), widened(rows.size());
+      model.read_rows(role, layer, first, count, rows.data());
+      widen(t.type, stored.data(), count * t.columns, widened.data());
+      EXPECT_EQ(rows, widened) << file << ": " << t.name;
+    }
+  }
+}
+
 struct Golden {
   const char* folder;
   const char* gguf;

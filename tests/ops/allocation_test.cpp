@@ -59,7 +59,7 @@ struct Step {
         norm(kHidden, 1.f) {
     for (const std::int64_t columns :
          {std::int64_t{qkv.view().columns}, std::int64_t{2 * kHidden}, std::int64_t{kVocab}}) {
-      weights.push_back(backend->pack_weight(columns, kHidden, [&](std::int64_t, std::int64_t count, void* out) {
+      weights.push_back(pack_made(*backend, columns, kHidden, [&](std::int64_t, std::int64_t count, void* out) {
         const auto bytes = stored(uniform_floats(random, static_cast<std::size_t>(count * kHidden), -0.1, 0.1), dtype);
         std::memcpy(out, bytes.data(), bytes.size());
       }));

@@ -11,14 +11,13 @@ constexpr std::uint64_t kDeviceMemory = std::uint64_t{160} << 20;  // the worksp
 
 PackedWeight pack(Backend& backend, const std::vector<float>& weight, std::int64_t rows, std::int64_t columns) {
   std::int64_t next = 0;
-  const PackedWeight packed =
-      backend.pack_weight(rows, columns, [&](std::int64_t first, std::int64_t count, void* out) {
-        EXPECT_EQ(first, next);
-        next = first + count;
-        const std::vector<float> part(weight.begin() + first * columns, weight.begin() + next * columns);
-        const auto bytes = stored(part, backend.compute_dtype());
-        std::memcpy(out, bytes.data(), bytes.size());
-      });
+  const PackedWeight packed = pack_made(backend, rows, columns, [&](std::int64_t first, std::int64_t count, void* out) {
+    EXPECT_EQ(first, next);
+    next = first + count;
+    const std::vector<float> part(weight.begin() + first * columns, weight.begin() + next * columns);
+    const auto bytes = stored(part, backend.compute_dtype());
+    std::memcpy(out, bytes.data(), bytes.size());
+  });
   EXPECT_EQ(next, rows);
   return packed;
 }

@@ -16,9 +16,11 @@ class BackendWrapper : public Backend {
   std::uint64_t default_kv_bytes() const override { return inner_->default_kv_bytes(); }
   std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
   void upload(std::byte* device, const void* host, std::size_t bytes) override { inner_->upload(device, host, bytes); }
-  PackedWeight pack_weight(std::int64_t rows, std::int64_t columns,
-                           const std::function<void(std::int64_t, std::int64_t, void*)>& read_rows) override {
-    return inner_->pack_weight(rows, columns, read_rows);
+  PackedWeight pack_weight(std::int64_t rows, std::int64_t columns, WeightSource& source) override {
+    return inner_->pack_weight(rows, columns, source);
+  }
+  void load_rows(std::int64_t rows, std::int64_t columns, WeightSource& source, std::byte* device) override {
+    inner_->load_rows(rows, columns, source, device);
   }
   std::size_t packed_bytes() const override { return inner_->packed_bytes(); }
   void warm_up(std::int64_t rows, std::int64_t max_context) override { inner_->warm_up(rows, max_context); }
