@@ -9,8 +9,8 @@
 
 namespace kvgauge::cuda {
 
-/// Block tables of the running sequences in device memory, each kept at its place from step to step so that only entries that changed are
-/// sent. A sequence is known by where its table lies on the host.
+/// Block tables of the running sequences in device memory, each kept at its place from step to step so that only
+/// entries that changed are sent. A sequence is known by where its table lies on the host.
 class BlockTables {
  public:
   /// @param slots tables at once, @param stride entries of each

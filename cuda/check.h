@@ -7,8 +7,8 @@ namespace kvgauge::cuda {
 /// @throws DeviceError "cuda: <what>: <the runtime's words>" unless it is cudaSuccess
 void check_cuda(int status, const char* what);
 
-/// The same for a launch, naming the kernel by its demangled symbol and the shape. With KVGAUGE_SYNC_LAUNCH (CMake) it also waits for the
-/// kernel, so that a fault is reported at the launch that caused it.
+/// The same for a launch, naming the kernel by its demangled symbol and the shape. With KVGAUGE_SYNC_LAUNCH (CMake) it
+/// also waits for the kernel, so that a fault is reported at the launch that caused it.
 void check_launch(int status, const void* kernel, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned threads,
                   unsigned shared_bytes, StreamHandle stream);
 

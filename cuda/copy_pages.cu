@@ -1,6 +1,7 @@
 // Copies whole blocks of the KV cache, all layers, K and V: target[i] = source[i].
-// One thread block per (pair, layer, K or V head): it copies one tile [page_tokens, head_dim], 16 bytes a thread and step where addresses and
-// strides allow. Bytes between the rows of a foreign cache are left alone. Moved: 2 * pairs * block bytes (each read once, written once).
+// One thread block per (pair, layer, K or V head): it copies one tile [page_tokens, head_dim], 16 bytes a thread and
+// step where addresses and strides allow. Bytes between the rows of a foreign cache are left alone. Moved: 2 * pairs *
+// block bytes (each read once, written once).
 #include "cuda/copy_pages.h"
 
 #include "core/check.h"
@@ -18,7 +19,8 @@ inline constexpr int kCopyPagesThreads = 256;
 
 /// Rows of `row_units` units each, `stride_units` apart, by the whole block.
 template <class Unit>
-__device__ __forceinline__ void copy_rows(const std::byte* from, std::byte* to, int rows, int row_units, std::int64_t stride_units) {
+__device__ __forceinline__ void copy_rows(const std::byte* from, std::byte* to, int rows, int row_units,
+                                          std::int64_t stride_units) {
   for (int i = static_cast<int>(threadIdx.x); i < rows * row_units; i += static_cast<int>(blockDim.x)) {
     const std::int64_t at = i / row_units * stride_units + i % row_units;
     reinterpret_cast<Unit*>(to)[at] = reinterpret_cast<const Unit*>(from)[at];
@@ -46,9 +48,11 @@ __global__ void __launch_bounds__(kCopyPagesThreads) copy_pages_kernel(CopyPages
   }
 }
 
-void launch_copy_pages(const CopyPagesArgs& args, const std::int32_t* source, const std::int32_t* target, StreamHandle stream) {
+void launch_copy_pages(const CopyPagesArgs& args, const std::int32_t* source, const std::int32_t* target,
+                       StreamHandle stream) {
   const PagedKvView& pages = args.pages;
-  KVGAUGE_CHECK(args.source.size() == args.target.size(), args.source.size(), " sources, ", args.target.size(), " targets");
+  KVGAUGE_CHECK(args.source.size() == args.target.size(), args.source.size(), " sources, ", args.target.size(),
+                " targets");
   if (args.source.empty() || pages.layers == 0) return;
   const LaunchShape shape{dim3(static_cast<unsigned>(args.source.size()), static_cast<unsigned>(pages.layers),
                                static_cast<unsigned>(2 * pages.kv_heads)),

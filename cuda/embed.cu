@@ -1,6 +1,7 @@
 // out[r, :] = table[ids[r], :], widened to f32.
 // One block per row; a thread copies 16 bytes of the table at a time. Each row is read and written once:
-// ids * hidden * (table element + 4) bytes. A row whose id is outside of the table (a draw that failed is -1) becomes NaN, and nothing is read.
+// ids * hidden * (table element + 4) bytes. A row whose id is outside of the table (a draw that failed is -1) becomes
+// NaN, and nothing is read.
 #include "cuda/embed.h"
 
 #include <algorithm>
@@ -25,7 +26,8 @@ __global__ void embed_kernel(EmbedKernelArgs a) {
   const bool known = id >= 0 && id < a.vocab;
   const T* from = static_cast<const T*>(a.table) + (known ? id : 0) * a.hidden;
   float* to = a.out + row * a.out_stride;
-  for (std::int64_t column = std::int64_t{threadIdx.x} * kCount; column < a.hidden; column += std::int64_t{blockDim.x} * kCount) {
+  for (std::int64_t column = std::int64_t{threadIdx.x} * kCount; column < a.hidden;
+       column += std::int64_t{blockDim.x} * kCount) {
     const auto values = load_values<kWhole, kCount>(from + column, known ? a.hidden - column : 0);
     for (int part = 0; part < kCount; part += kOutCount) {
       Pack<float, kOutCount> widened;
@@ -48,7 +50,8 @@ void launch_embed(const EmbedArgs& args, const std::int32_t* ids, StreamHandle s
                      rows_are_aligned(args.out.data, args.out.stride, sizeof(float), kPackCount<float>);
   const std::int64_t warps = std::min<std::int64_t>(ceil_div(ceil_div(args.hidden, count), kWarpSize), 8);
   const LaunchShape shape{dim3(static_cast<unsigned>(rows)), dim3(static_cast<unsigned>(warps * kWarpSize)), 0};
-  const EmbedKernelArgs a{args.table, ids, static_cast<float*>(args.out.data), args.vocab, args.hidden, args.out.stride};
+  const EmbedKernelArgs a{args.table, ids,         static_cast<float*>(args.out.data),
+                          args.vocab, args.hidden, args.out.stride};
   if (args.table_dtype == DType::kF32) {
     launch(stream, shape, whole ? embed_kernel<float, true> : embed_kernel<float, false>, a);
   } else {

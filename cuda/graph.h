@@ -12,8 +12,8 @@ namespace kvgauge::cuda {
 
 /// What a captured decode step depends on besides the contents of device memory.
 struct GraphKey {
-  std::int64_t rows = 0;     ///< padded batch
-  std::int64_t context = 0;  ///< upper bound of every sequence's positions
+  std::int64_t rows = 0;        ///< padded batch
+  std::int64_t context = 0;     ///< upper bound of every sequence's positions
   const void* pages = nullptr;  ///< the page view's base array: another cache is another graph
   auto operator<=>(const GraphKey&) const = default;
 };

@@ -20,7 +20,8 @@ std::string kernel_name(const void* kernel) {
     return "of an unnamed kernel";
   }
   int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(mangled, nullptr, nullptr, &status), std::free);
+  const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
+                                                         std::free);
   return status == 0 ? text.get() : mangled;
 }
 
@@ -35,13 +36,14 @@ void check_launch(int status, const void* kernel, unsigned grid_x, unsigned grid
                   unsigned shared_bytes, [[maybe_unused]] StreamHandle stream) {
 #if defined(KVGAUGE_SYNC_LAUNCH)
   cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
-  if (status == cudaSuccess && cudaStreamIsCapturing(stream, &capturing) == cudaSuccess && capturing == cudaStreamCaptureStatusNone)
+  if (status == cudaSuccess && cudaStreamIsCapturing(stream, &capturing) == cudaSuccess &&
+      capturing == cudaStreamCaptureStatusNone)
     status = cudaStreamSynchronize(stream);
 #endif
   if (status == cudaSuccess) return;
   const std::string words = cudaGetErrorString(static_cast<cudaError_t>(status));
-  throw DeviceError(cat("cuda: launch ", kernel_name(kernel), " grid ", grid_x, "x", grid_y, "x", grid_z, " block ", threads, " shared ",
-                        shared_bytes, ": ", words));
+  throw DeviceError(cat("cuda: launch ", kernel_name(kernel), " grid ", grid_x, "x", grid_y, "x", grid_z, " block ",
+                        threads, " shared ", shared_bytes, ": ", words));
 }
 
 }  // namespace kvgauge::cuda

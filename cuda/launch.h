@@ -1,6 +1,7 @@
 #pragma once
-// The seam between kernels and what runs them. Under nvcc it is the CUDA runtime; as plain C++ it is cuda_emulator.h, which the include
-// path of the emulated build provides (tests/emulator): keywords become macros and every thread of a block a fibre.
+// The seam between kernels and what runs them. Under nvcc it is the CUDA runtime; as plain C++ it is cuda_emulator.h,
+// which the include path of the emulated build provides (tests/emulator): keywords become macros and every thread of a
+// block a fibre.
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
 #else
@@ -21,8 +22,8 @@ struct LaunchShape {
   unsigned shared_bytes = 0;
 };
 
-/// Launches `kernel` with its one argument, copied by value. A kernel has external linkage (its symbol names it for ptxsim and in messages).
-/// The grid must not be empty: launchers return before that.
+/// Launches `kernel` with its one argument, copied by value. A kernel has external linkage (its symbol names it for
+/// ptxsim and in messages). The grid must not be empty: launchers return before that.
 /// @throws DeviceError naming the kernel and the shape if the launch is refused
 template <class Args>
 void launch(StreamHandle stream, const LaunchShape& shape, void (*kernel)(Args), const Args& args) {
@@ -31,9 +32,11 @@ void launch(StreamHandle stream, const LaunchShape& shape, void (*kernel)(Args),
   constexpr unsigned kSharedWithoutAsking = 48 << 10;
   cudaError_t status = cudaSuccess;
   if (shape.shared_bytes > kSharedWithoutAsking)
-    status = cudaFuncSetAttribute(symbol, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes));
+    status =
+        cudaFuncSetAttribute(symbol, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes));
   void* arguments[] = {const_cast<Args*>(&args)};
-  if (status == cudaSuccess) status = cudaLaunchKernel(symbol, shape.grid, shape.block, arguments, shape.shared_bytes, stream);
+  if (status == cudaSuccess)
+    status = cudaLaunchKernel(symbol, shape.grid, shape.block, arguments, shape.shared_bytes, stream);
 #else
   const cudaError_t status = emulator::launch(
       {shape.grid, shape.block, shape.shared_bytes}, stream, symbol, &args, sizeof(Args),

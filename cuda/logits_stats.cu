@@ -1,10 +1,11 @@
-// Statistics of p = softmax(z) of one row of logits for one token, in one pass over the vocabulary (METHOD.md C). With m = max z,
-// S = sum exp(z - m):
-//   max p = 1/S,  ln p = z - m - ln S,  entropy = ln S - (1/S) sum exp(z - m) (z - m),  mean ln p = (1/n) sum z - m - ln S over n finite z
-// One block a row. A thread takes kChunk packs of four neighbours at a time; the exponentials are against its largest logit so far, and its
-// sums are scaled (in double) when a chunk has a larger one. Exponentials are f32, the sums of a pack of four too, all others double. The
-// threads' parts are brought to the block's maximum and added in a fixed order that depends on the vocabulary only.
-// Read: vocab * 4 bytes a row, once.
+// Statistics of p = softmax(z) of one row of logits for one token, in one pass over the vocabulary (METHOD.md C). With
+// m = max z, S = sum exp(z - m):
+//   max p = 1/S,  ln p = z - m - ln S,  entropy = ln S - (1/S) sum exp(z - m) (z - m),  mean ln p = (1/n) sum z - m -
+//   ln S over n finite z
+// One block a row. A thread takes kChunk packs of four neighbours at a time; the exponentials are against its largest
+// logit so far, and its sums are scaled (in double) when a chunk has a larger one. Exponentials are f32, the sums of a
+// pack of four too, all others double. The threads' parts are brought to the block's maximum and added in a fixed order
+// that depends on the vocabulary only. Read: vocab * 4 bytes a row, once.
 #include "cuda/logits_stats.h"
 
 #include <bit>
@@ -40,7 +41,8 @@ struct RowPart {
   bool unusable = false;  ///< there is a NaN or +infinity
 };
 
-/// Scales the sums to a new maximum: exp(z - new) = exp(z - old) f with f = exp(old - new), z - new = (z - old) + (old - new).
+/// Scales the sums to a new maximum: exp(z - new) = exp(z - old) f with f = exp(old - new), z - new = (z - old) + (old
+/// - new).
 __device__ __forceinline__ void move_to(RowPart& part, float maximum) {
   if (part.maximum > -kInfinity) {
     const double shift = static_cast<double>(part.maximum) - static_cast<double>(maximum), factor = exp(shift);
@@ -76,7 +78,8 @@ __device__ __forceinline__ void absorb(RowPart& part, const Pack<float, kPack> (
     }
     part.sum_exp += static_cast<double>((e[0] + e[1]) + (e[2] + e[3]));
     part.sum_exp_z += static_cast<double>((ez[0] + ez[1]) + (ez[2] + ez[3]));
-    part.sum_finite += (static_cast<double>(finite[0]) + static_cast<double>(finite[1])) + (static_cast<double>(finite[2]) + static_cast<double>(finite[3]));
+    part.sum_finite += (static_cast<double>(finite[0]) + static_cast<double>(finite[1])) +
+                       (static_cast<double>(finite[2]) + static_cast<double>(finite[3]));
   }
 }
 
@@ -115,7 +118,8 @@ __global__ void __launch_bounds__(kThreads, 1) logits_stats_kernel(LogitsStatsKe
 
   float maximum = part.maximum, second = part.second;
   for (int offset = kWarpSize / 2; offset > 0; offset /= 2)
-    merge_extremes(maximum, second, __shfl_xor_sync(kAllLanes, maximum, offset), __shfl_xor_sync(kAllLanes, second, offset));
+    merge_extremes(maximum, second, __shfl_xor_sync(kAllLanes, maximum, offset),
+                   __shfl_xor_sync(kAllLanes, second, offset));
   if (lane_index() == 0) {
     warp_extremes[warp_index()][0] = maximum;
     warp_extremes[warp_index()][1] = second;
@@ -150,8 +154,9 @@ __global__ void __launch_bounds__(kThreads, 1) logits_stats_kernel(LogitsStatsKe
 
 void launch_logits_stats(const LogitsStatsArgs& args, const LogitsStatsTables& tables, StreamHandle stream) {
   if (tables.count == 0) return;
-  KVGAUGE_CHECK(args.logits.dtype == DType::kF32 && args.logits.columns > 0 && args.logits.columns < (std::int64_t{1} << 30),
-                "logits are ", name(args.logits.dtype), " of ", args.logits.columns, " columns");
+  KVGAUGE_CHECK(
+      args.logits.dtype == DType::kF32 && args.logits.columns > 0 && args.logits.columns < (std::int64_t{1} << 30),
+      "logits are ", name(args.logits.dtype), " of ", args.logits.columns, " columns");
   const LogitsStatsKernelArgs a = {static_cast<const float*>(args.logits.data), args.logits.stride,
                                    static_cast<int>(args.logits.columns), tables};
   launch(stream, LaunchShape{dim3(static_cast<unsigned>(tables.count)), dim3(kThreads), 0}, logits_stats_kernel, a);

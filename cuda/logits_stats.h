@@ -8,8 +8,8 @@ namespace kvgauge::cuda {
 struct LogitsStatsTables {
   const std::int32_t* rows = nullptr;
   const std::int32_t* chosen = nullptr;
-  const std::int32_t* draws = nullptr;   ///< nullptr: all tokens are in `chosen`
-  const std::int32_t* drawn = nullptr;   ///< what the last sample() drew, by request
+  const std::int32_t* draws = nullptr;  ///< nullptr: all tokens are in `chosen`
+  const std::int32_t* drawn = nullptr;  ///< what the last sample() drew, by request
   TokenLogitStats* out = nullptr;
   std::int64_t count = 0;
 };

@@ -4,7 +4,8 @@
 
 namespace kvgauge::cuda {
 
-/// One reservation of device memory, dealt out in blocks: after it the engine's life costs no cudaMalloc. First fit; freed neighbours merge.
+/// One reservation of device memory, dealt out in blocks: after it the engine's life costs no cudaMalloc. First fit;
+/// freed neighbours merge.
 class DeviceArena {
  public:
   /// @throws DeviceError naming what was asked for and what is free

@@ -1,23 +1,25 @@
-// Which kernels a call takes, and the merge of splits. The context of a slice is split at multiples of kSplitTokens (attention.cuh).
+// Which kernels a call takes, and the merge of splits. The context of a slice is split at multiples of kSplitTokens
+// (attention.cuh).
 //   A slice of one row (decode): a block for each (slice, kv head, split lane) forms the states of its splits, and
 //     attention_merge_kernel: out = merge_{split = 0, 1, ...} state(split), weighted / sum
-//   All others (prefill), and all where there are so many sequences that they fill a device by themselves: a block for each (slice, kv head,
-//   tile of packed rows) walks over its splits and merges as it goes, by the same arithmetic.
-// The merge: one thread for each element of an output row; bytes 4 * (head_dim + 2) * heads for each split read, written once before.
+//   All others (prefill), and all where there are so many sequences that they fill a device by themselves: a block for
+//   each (slice, kv head, tile of packed rows) walks over its splits and merges as it goes, by the same arithmetic.
+// The merge: one thread for each element of an output row; bytes 4 * (head_dim + 2) * heads for each split read,
+// written once before.
 #include "cuda/paged_attention.h"
 
 #include <algorithm>
 
 #include "core/cat.h"
 #include "core/check.h"
-#include "kvgauge/error.h"
 #include "cuda/attention.cuh"
+#include "kvgauge/error.h"
 
 namespace kvgauge::cuda {
 namespace {
 
-/// Blocks of a decode launch: enough to fill any device several times over, so that sequences of different lengths spread evenly, and few
-/// enough that those of a captured graph that have nothing to do cost little.
+/// Blocks of a decode launch: enough to fill any device several times over, so that sequences of different lengths
+/// spread evenly, and few enough that those of a captured graph that have nothing to do cost little.
 constexpr std::int64_t kWantedBlocks = 2048;
 /// Where states would take more, there are enough sequences to fill a device without splitting them.
 constexpr std::int64_t kMostStateBytes = 64 << 20;
@@ -29,8 +31,8 @@ std::int64_t state_bytes(std::int64_t sequences, std::int64_t context, int heads
 
 bool tensor_cores_take(const PagedKvView& pages, bool rows_are_aligned) {
   const int d = pages.head_dim;
-  return pages.dtype == DType::kBF16 && (d == 32 || d == 64 || d == 96 || d == 128 || d == 256) && pages.page_tokens % kTileTokens == 0 &&
-         rows_are_aligned;
+  return pages.dtype == DType::kBF16 && (d == 32 || d == 64 || d == 96 || d == 128 || d == 256) &&
+         pages.page_tokens % kTileTokens == 0 && rows_are_aligned;
 }
 
 }  // namespace
@@ -55,19 +57,24 @@ __global__ void __launch_bounds__(128) attention_merge_kernel(AttentionArgs a) {
   store_out(a, slice.first_row * a.out_stride + element, value * (1 / state.sum));
 }
 
-std::size_t paged_attention_scratch_bytes(std::int64_t /*rows*/, std::int64_t sequences, std::int64_t context, int heads, int head_dim) {
+std::size_t paged_attention_scratch_bytes(std::int64_t /*rows*/, std::int64_t sequences, std::int64_t context,
+                                          int heads, int head_dim) {
   return static_cast<std::size_t>(std::min(state_bytes(sequences, context, heads, head_dim), kMostStateBytes));
 }
 
-void launch_paged_attention(const PagedAttentionArgs& args, const SliceTable& table, std::byte* scratch, StreamHandle stream) {
+void launch_paged_attention(const PagedAttentionArgs& args, const SliceTable& table, std::byte* scratch,
+                            StreamHandle stream) {
   const PagedKvView& pages = args.pages;
-  KVGAUGE_CHECK(args.heads > 0 && pages.kv_heads > 0 && args.heads % pages.kv_heads == 0, args.heads, " heads over ", pages.kv_heads);
-  KVGAUGE_CHECK(args.q.dtype == DType::kF32 && args.q.columns == std::int64_t{args.heads} * pages.head_dim && args.layer < pages.layers,
+  KVGAUGE_CHECK(args.heads > 0 && pages.kv_heads > 0 && args.heads % pages.kv_heads == 0, args.heads, " heads over ",
+                pages.kv_heads);
+  KVGAUGE_CHECK(args.q.dtype == DType::kF32 && args.q.columns == std::int64_t{args.heads} * pages.head_dim &&
+                    args.layer < pages.layers,
                 "q is ", name(args.q.dtype), " of ", args.q.columns, " columns");
-  KVGAUGE_CHECK(args.out.columns == args.q.columns && args.out.dtype != DType::kF16 && pages.dtype != DType::kF16, "out has ",
-                args.out.columns, " columns");
+  KVGAUGE_CHECK(args.out.columns == args.q.columns && args.out.dtype != DType::kF16 && pages.dtype != DType::kF16,
+                "out has ", args.out.columns, " columns");
   if (pages.head_dim < 1 || pages.head_dim > 256)
-    throw DeviceError(cat("paged_attention: head_dim ", pages.head_dim, " has no kernel (1 to 256); run with --device cpu"));
+    throw DeviceError(
+        cat("paged_attention: head_dim ", pages.head_dim, " has no kernel (1 to 256); run with --device cpu"));
   if (table.count == 0 || table.longest_rows == 0) return;
 
   AttentionArgs a;
@@ -83,8 +90,10 @@ void launch_paged_attention(const PagedAttentionArgs& args, const SliceTable& ta
   a.pages = pages;
   a.slices = table.slices;
   const auto unit = static_cast<std::int64_t>(16 / size_of(pages.dtype));
-  a.rows_are_aligned = pages.head_dim % unit == 0 && pages.block_stride % unit == 0 && pages.head_stride % unit == 0 && pages.token_stride % unit == 0;
-  const auto launch_attention = tensor_cores_take(pages, a.rows_are_aligned) ? launch_attention_mma : launch_attention_f32;
+  a.rows_are_aligned = pages.head_dim % unit == 0 && pages.block_stride % unit == 0 && pages.head_stride % unit == 0 &&
+                       pages.token_stride % unit == 0;
+  const auto launch_attention =
+      tensor_cores_take(pages, a.rows_are_aligned) ? launch_attention_mma : launch_attention_f32;
 
   const std::int64_t splits = splits_of(table.longest_context);
   const std::int64_t lanes = std::clamp<std::int64_t>(ceil_div(kWantedBlocks, table.count * pages.kv_heads), 1, splits);
@@ -98,8 +107,9 @@ void launch_paged_attention(const PagedAttentionArgs& args, const SliceTable& ta
     apart.states.weighted = reinterpret_cast<float*>(scratch);
     apart.states.maximum_and_sum = apart.states.weighted + table.count * args.heads * splits * pages.head_dim;
     launch_attention(apart, table.count, 1, stream);
-    const LaunchShape shape{.grid = dim3(static_cast<unsigned>(ceil_div(args.q.columns, 128)), static_cast<unsigned>(table.count)),
-                            .block = dim3(128)};
+    const LaunchShape shape{
+        .grid = dim3(static_cast<unsigned>(ceil_div(args.q.columns, 128)), static_cast<unsigned>(table.count)),
+        .block = dim3(128)};
     launch(stream, shape, attention_merge_kernel, apart);
     if (table.longest_rows == 1) return;
     a.skips_single_rows = true;

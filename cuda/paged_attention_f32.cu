@@ -1,12 +1,15 @@
-// Attention in f32 throughout: for f32 pages, and for bf16 pages that the tensor-core kernel does not take (other head_dims, pages that are not
-// whole tiles, rows that are not aligned). For each packed row (attention.cuh) with q' = q * scale / ln 2, everything in f32:
-//   s_t = q' . k_t (one chain over head_dim),   p_t = 2^(s_t - maximum),   sum += p_t,   weighted += p_t v_t (one chain over t)
+// Attention in f32 throughout: for f32 pages, and for bf16 pages that the tensor-core kernel does not take (other
+// head_dims, pages that are not whole tiles, rows that are not aligned). For each packed row (attention.cuh) with q' =
+// q * scale / ln 2, everything in f32:
+//   s_t = q' . k_t (one chain over head_dim),   p_t = 2^(s_t - maximum),   sum += p_t,   weighted += p_t v_t (one chain
+//   over t)
 //
-// A block of four warps shares tiles of kTileTokens = 32 positions, converted to f32 in shared memory, and has 16 packed rows; row i is warp
-// i % 4's. For the scores lane l takes the l-th key of the tile, for the values the columns l, l + 32, ... of head_dim. Decode: the q heads of one
-// kv head are the rows of one block.
+// A block of four warps shares tiles of kTileTokens = 32 positions, converted to f32 in shared memory, and has 16
+// packed rows; row i is warp i % 4's. For the scores lane l takes the l-th key of the tile, for the values the columns
+// l, l + 32, ... of head_dim. Decode: the q heads of one kv head are the rows of one block.
 //
-// Bytes: decode reads every key and value of a sequence once, 2 * size * head_dim * kv_heads a token; prefill once for each 16 packed rows.
+// Bytes: decode reads every key and value of a sequence once, 2 * size * head_dim * kv_heads a token; prefill once for
+// each 16 packed rows.
 #include "cuda/attention.cuh"
 
 namespace kvgauge::cuda {
@@ -15,8 +18,11 @@ inline constexpr int kF32Warps = 4, kF32RowsOfWarp = 4;
 inline constexpr int kF32Rows = kF32Warps * kF32RowsOfWarp;
 inline constexpr int kF32Threads = kF32Warps * kWarpSize;
 
-/// Of a row of keys or queries in shared memory: an odd number of 16-byte units, so that eight lanes' rows lie in different banks.
-KVGAUGE_HOST_DEVICE constexpr int f32_stride(int head_dim) { return (head_dim + 3) / 4 % 2 == 1 ? (head_dim + 3) / 4 * 4 : (head_dim + 3) / 4 * 4 + 4; }
+/// Of a row of keys or queries in shared memory: an odd number of 16-byte units, so that eight lanes' rows lie in
+/// different banks.
+KVGAUGE_HOST_DEVICE constexpr int f32_stride(int head_dim) {
+  return (head_dim + 3) / 4 % 2 == 1 ? (head_dim + 3) / 4 * 4 : (head_dim + 3) / 4 * 4 + 4;
+}
 
 struct F32Shared {
   float* queries;  ///< [kF32Rows][stride], scaled; zeros behind head_dim and behind the last row
@@ -26,12 +32,14 @@ struct F32Shared {
 
 template <class T, int Count>
 __device__ __forceinline__ Pack<float, 4> four_floats(const Pack<T, Count>& pack, int first) {
-  return {to_float(pack.values[first]), to_float(pack.values[first + 1]), to_float(pack.values[first + 2]), to_float(pack.values[first + 3])};
+  return {to_float(pack.values[first]), to_float(pack.values[first + 1]), to_float(pack.values[first + 2]),
+          to_float(pack.values[first + 3])};
 }
 
 /// Copies the positions of a tile that the block sees, and zeros for the others.
 template <class T>
-__device__ __forceinline__ void load_f32_tile(const AttentionArgs& a, const QueryTile& queries, int tile, const F32Shared& to) {
+__device__ __forceinline__ void load_f32_tile(const AttentionArgs& a, const QueryTile& queries, int tile,
+                                              const F32Shared& to) {
   const int head_dim = a.pages.head_dim, stride = f32_stride(head_dim);
   const int count = a.rows_are_aligned ? kPackCount<T> : 1;
   const int chunks = head_dim / count;
@@ -61,11 +69,14 @@ __device__ __forceinline__ void load_f32_tile(const AttentionArgs& a, const Quer
   }
 }
 
-__device__ __forceinline__ void load_f32_queries(const AttentionArgs& a, const QueryTile& queries, const F32Shared& to) {
+__device__ __forceinline__ void load_f32_queries(const AttentionArgs& a, const QueryTile& queries,
+                                                 const F32Shared& to) {
   const int head_dim = a.pages.head_dim, stride = f32_stride(head_dim);
   for (int i = static_cast<int>(threadIdx.x); i < kF32Rows * stride; i += kF32Threads) {
     const int row = i / stride, column = i % stride;
-    to.queries[i] = row < queries.count && column < head_dim ? a.q[offset_of(a, queries, row, a.q_stride) + column] * a.q_factor : 0;
+    to.queries[i] = row < queries.count && column < head_dim
+                        ? a.q[offset_of(a, queries, row, a.q_stride) + column] * a.q_factor
+                        : 0;
   }
   for (int i = static_cast<int>(threadIdx.x); i < kTileTokens * (stride - head_dim); i += kF32Threads)
     to.keys[i / (stride - head_dim) * stride + head_dim + i % (stride - head_dim)] = 0;
@@ -86,8 +97,8 @@ struct F32State {
 
 /// The warp's first Rows rows absorb a tile. seen[i]: tokens that row i sees.
 template <int Rows, int Columns>
-__device__ __forceinline__ void absorb_f32_tile(int head_dim, int tile, const int (&seen)[kF32RowsOfWarp], const F32Shared& from,
-                                                F32State<Columns> (&states)[kF32RowsOfWarp]) {
+__device__ __forceinline__ void absorb_f32_tile(int head_dim, int tile, const int (&seen)[kF32RowsOfWarp],
+                                                const F32Shared& from, F32State<Columns> (&states)[kF32RowsOfWarp]) {
   const int stride = f32_stride(head_dim), lane = lane_index(), first = tile * kTileTokens;
   float weights[Rows] = {};
   const float* const key = from.keys + lane * stride;
@@ -117,7 +128,8 @@ __device__ __forceinline__ void absorb_f32_tile(int head_dim, int tile, const in
   for (int t = 0; t < kTileTokens; ++t) {
     float value[Columns];
 #pragma unroll
-    for (int j = 0; j < Columns; ++j) value[j] = lane + kWarpSize * j < head_dim ? from.values[t * head_dim + lane + kWarpSize * j] : 0;
+    for (int j = 0; j < Columns; ++j)
+      value[j] = lane + kWarpSize * j < head_dim ? from.values[t * head_dim + lane + kWarpSize * j] : 0;
 #pragma unroll
     for (int i = 0; i < Rows; ++i) {
       const float weight = __shfl_sync(kAllLanes, weights[i], t);
@@ -164,12 +176,16 @@ __global__ void __launch_bounds__(kF32Threads, Columns == 8 ? 2 : 4) paged_atten
             const std::int64_t at = state_index(a, queries, warp + kF32Warps * i, split);
 #pragma unroll
             for (int j = 0; j < Columns; ++j)
-              if (lane + kWarpSize * j < head_dim) a.states.weighted[at * head_dim + lane + kWarpSize * j] = states[i].weighted[j];
-            if (lane == 0) store_pack(a.states.maximum_and_sum + 2 * at, Pack<float, 2>{states[i].softmax.maximum, states[i].softmax.sum});
+              if (lane + kWarpSize * j < head_dim)
+                a.states.weighted[at * head_dim + lane + kWarpSize * j] = states[i].weighted[j];
+            if (lane == 0)
+              store_pack(a.states.maximum_and_sum + 2 * at,
+                         Pack<float, 2>{states[i].softmax.maximum, states[i].softmax.sum});
           } else {
             const MergeWeights w = merge_into(running[i].softmax, states[i].softmax);
 #pragma unroll
-            for (int j = 0; j < Columns; ++j) running[i].weighted[j] = merged(running[i].weighted[j], states[i].weighted[j], w);
+            for (int j = 0; j < Columns; ++j)
+              running[i].weighted[j] = merged(running[i].weighted[j], states[i].weighted[j], w);
           }
         }
         states[i].clear();
@@ -190,13 +206,15 @@ __global__ void __launch_bounds__(kF32Threads, Columns == 8 ? 2 : 4) paged_atten
 }
 
 template <class T, int Columns>
-void launch_f32_columns(const AttentionArgs& args, std::int64_t slices, std::int64_t longest_rows, StreamHandle stream) {
+void launch_f32_columns(const AttentionArgs& args, std::int64_t slices, std::int64_t longest_rows,
+                        StreamHandle stream) {
   const int head_dim = args.pages.head_dim;
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>(ceil_div(longest_rows * args.group, kF32Rows) * args.split_lanes),
                    static_cast<unsigned>(args.pages.kv_heads), static_cast<unsigned>(slices)),
       .block = dim3(kF32Threads),
-      .shared_bytes = static_cast<unsigned>(((kF32Rows + kTileTokens) * f32_stride(head_dim) + kTileTokens * head_dim) * sizeof(float))};
+      .shared_bytes = static_cast<unsigned>(((kF32Rows + kTileTokens) * f32_stride(head_dim) + kTileTokens * head_dim) *
+                                            sizeof(float))};
   launch(stream, shape, paged_attention_f32_kernel<T, Columns>, args);
 }
 
@@ -209,7 +227,8 @@ void launch_f32_pages(const AttentionArgs& args, std::int64_t slices, std::int64
   launch_f32_columns<T, 8>(args, slices, longest_rows, stream);
 }
 
-void launch_attention_f32(const AttentionArgs& args, std::int64_t slices, std::int64_t longest_rows, StreamHandle stream) {
+void launch_attention_f32(const AttentionArgs& args, std::int64_t slices, std::int64_t longest_rows,
+                          StreamHandle stream) {
   if (args.pages.dtype == DType::kF32) return launch_f32_pages<float>(args, slices, longest_rows, stream);
   launch_f32_pages<bf16_t>(args, slices, longest_rows, stream);
 }

@@ -1,18 +1,22 @@
-// Attention over bf16 pages by tensor cores (flash attention). For each packed row (attention.cuh) with q' = bf16(q * scale / ln 2):
+// Attention over bf16 pages by tensor cores (flash attention). For each packed row (attention.cuh) with q' = bf16(q *
+// scale / ln 2):
 //   s_t = q' . k_t (f32),   p_t = bf16(2^(s_t - maximum)),   weighted += p_t v_t (f32),   sum += p_t (f32)
-// The weights in the sum are the rounded ones (it is accumulated as one more column of V, all ones), so they always add up to 1 and the
-// rounding of p_t only shifts weight between positions.
+// The weights in the sum are the rounded ones (it is accumulated as one more column of V, all ones), so they always add
+// up to 1 and the rounding of p_t only shifts weight between positions.
 //
-// A block of four warps shares the K and V tiles of kTileTokens = 32 positions in shared memory, two stages, filled by cp.async while the
-// other is worked on. A warp forms the scores of 16 packed rows (m16n8k16: 4 x head_dim / 16 products), turns them into weights in the registers
-// they are in (the layout of an accumulator is that of an operand) and multiplies them with its columns of V:
-//   prefill: 4 tiles of 16 rows, each one warp's, all columns (head_dim 256: 2 tiles, two warps for each, half of the columns);
-//   decode:  1 tile of 16 rows (the q heads of the kv head); every warp forms the same scores and takes a quarter of the columns, which needs no
+// A block of four warps shares the K and V tiles of kTileTokens = 32 positions in shared memory, two stages, filled by
+// cp.async while the other is worked on. A warp forms the scores of 16 packed rows (m16n8k16: 4 x head_dim / 16
+// products), turns them into weights in the registers they are in (the layout of an accumulator is that of an operand)
+// and multiplies them with its columns of V:
+//   prefill: 4 tiles of 16 rows, each one warp's, all columns (head_dim 256: 2 tiles, two warps for each, half of the
+//   columns); decode:  1 tile of 16 rows (the q heads of the kv head); every warp forms the same scores and takes a
+//   quarter of the columns, which needs no
 //            exchange between warps; the repeated scores are hidden behind the reading of the pages.
-// Nothing in the arithmetic of a row depends on the shape of the block. Rows of shared memory are padded by 16 bytes, so that the eight rows of
-// a matrix read by ldmatrix lie in different banks.
+// Nothing in the arithmetic of a row depends on the shape of the block. Rows of shared memory are padded by 16 bytes,
+// so that the eight rows of a matrix read by ldmatrix lie in different banks.
 //
-// Bytes: decode reads every key and value of a sequence once, 4 * head_dim * kv_heads a token; prefill once for each tile of packed rows.
+// Bytes: decode reads every key and value of a sequence once, 4 * head_dim * kv_heads a token; prefill once for each
+// tile of packed rows.
 #include "cuda/attention.cuh"
 
 namespace kvgauge::cuda {
@@ -37,7 +41,8 @@ struct MmaShape {
 
 /// Starts copying a tile of K and V. Positions from `tokens` on become zeros and are not read.
 template <class Shape>
-__device__ __forceinline__ void start_tile(const AttentionArgs& a, const QueryTile& queries, int tile, std::int32_t page, bf16_t* stage) {
+__device__ __forceinline__ void start_tile(const AttentionArgs& a, const QueryTile& queries, int tile,
+                                           std::int32_t page, bf16_t* stage) {
   const int position = tile * kTileTokens;
   const int slot = position % a.pages.page_tokens;
   const auto* k = reinterpret_cast<const bf16_t*>(a.pages.k(a.layer, page, queries.kv_head, slot));
@@ -53,8 +58,9 @@ __device__ __forceinline__ void start_tile(const AttentionArgs& a, const QueryTi
   }
 }
 
-/// For a tile in which some rows of the block see less than others: the product with a value that a row does not see is 0 * v, which must
-/// not be NaN. Tokens with a value that is not finite get zeros instead and a bit in `unusable`; rows that see them get NaN for their score.
+/// For a tile in which some rows of the block see less than others: the product with a value that a row does not see is
+/// 0 * v, which must not be NaN. Tokens with a value that is not finite get zeros instead and a bit in `unusable`; rows
+/// that see them get NaN for their score.
 template <class Shape>
 __device__ __forceinline__ void drop_unusable_values(bf16_t* values, unsigned* unusable) {
   for (int i = static_cast<int>(threadIdx.x); i < kTileTokens * Shape::kChunks; i += Shape::kThreads) {
@@ -90,7 +96,8 @@ struct MmaState {
 };
 
 template <class Shape>
-__device__ __forceinline__ void load_queries(const AttentionArgs& a, const QueryTile& queries, int first, std::uint32_t (&q)[Shape::kDepth][4]) {
+__device__ __forceinline__ void load_queries(const AttentionArgs& a, const QueryTile& queries, int first,
+                                             std::uint32_t (&q)[Shape::kDepth][4]) {
   const int column = lane_index() % 4 * 2;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
@@ -101,13 +108,15 @@ __device__ __forceinline__ void load_queries(const AttentionArgs& a, const Query
     for (int k = 0; k < Shape::kDepth; ++k)
 #pragma unroll
       for (int half = 0; half < 2; ++half)
-        q[k][2 * half + r] = valid ? pack_bf16x2(from[16 * k + 8 * half] * a.q_factor, from[16 * k + 8 * half + 1] * a.q_factor) : 0;
+        q[k][2 * half + r] =
+            valid ? pack_bf16x2(from[16 * k + 8 * half] * a.q_factor, from[16 * k + 8 * half + 1] * a.q_factor) : 0;
   }
 }
 
 /// scores[n]: of keys 8 n .. 8 n + 7.
 template <class Shape>
-__device__ __forceinline__ void score_tile(const std::uint32_t (&q)[Shape::kDepth][4], const bf16_t* keys, float (&scores)[4][4]) {
+__device__ __forceinline__ void score_tile(const std::uint32_t (&q)[Shape::kDepth][4], const bf16_t* keys,
+                                           float (&scores)[4][4]) {
   const int lane = lane_index();
   const bf16_t* const from = keys + (lane / 16 * 8 + lane % 8) * Shape::kStride + lane / 8 % 2 * 8;
 #pragma unroll
@@ -126,7 +135,8 @@ __device__ __forceinline__ void score_tile(const std::uint32_t (&q)[Shape::kDept
   }
 }
 
-/// The positions that a row does not see get -infinity, tokens whose value was dropped NaN. seen[r]: tokens of row lane / 4 + 8 r.
+/// The positions that a row does not see get -infinity, tokens whose value was dropped NaN. seen[r]: tokens of row lane
+/// / 4 + 8 r.
 __device__ __forceinline__ void mask_tile(int tile, const int (&seen)[2], unsigned unusable, float (&scores)[4][4]) {
 #pragma unroll
   for (int n = 0; n < 4; ++n)
@@ -184,8 +194,8 @@ __device__ __forceinline__ void absorb_tile(float (&scores)[4][4], const bf16_t*
 
 /// Leaves the states of a split for the merge kernel.
 template <class Shape>
-__device__ __forceinline__ void store_states(const AttentionArgs& a, const QueryTile& queries, int first, int first_column, int split,
-                                             const MmaState<Shape>& state) {
+__device__ __forceinline__ void store_states(const AttentionArgs& a, const QueryTile& queries, int first,
+                                             int first_column, int split, const MmaState<Shape>& state) {
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const int row = first + lane_index() / 4 + 8 * r;
@@ -200,10 +210,11 @@ __device__ __forceinline__ void store_states(const AttentionArgs& a, const Query
   }
 }
 
-/// Merges a split into what came before; `weighted` is this thread's part of it, in shared memory, at a stride of the block's threads.
+/// Merges a split into what came before; `weighted` is this thread's part of it, in shared memory, at a stride of the
+/// block's threads.
 template <class Shape>
-__device__ __forceinline__ void merge_split(const int (&seen)[2], int split, const MmaState<Shape>& state, SoftmaxState (&running)[2],
-                                            float* weighted) {
+__device__ __forceinline__ void merge_split(const int (&seen)[2], int split, const MmaState<Shape>& state,
+                                            SoftmaxState (&running)[2], float* weighted) {
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     if (seen[r] <= split * kSplitTokens) continue;  // what a row does not see leaves it alone
@@ -219,8 +230,8 @@ __device__ __forceinline__ void merge_split(const int (&seen)[2], int split, con
 }
 
 template <class Shape>
-__device__ __forceinline__ void write_rows(const AttentionArgs& a, const QueryTile& queries, int first, int first_column,
-                                           const SoftmaxState (&running)[2], const float* weighted) {
+__device__ __forceinline__ void write_rows(const AttentionArgs& a, const QueryTile& queries, int first,
+                                           int first_column, const SoftmaxState (&running)[2], const float* weighted) {
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const int row = first + lane_index() / 4 + 8 * r;
@@ -235,7 +246,8 @@ __device__ __forceinline__ void write_rows(const AttentionArgs& a, const QueryTi
 }
 
 template <int HeadDim, int RowTiles, int Parts>
-__global__ void __launch_bounds__(MmaShape<HeadDim, RowTiles, Parts>::kThreads, MmaShape<HeadDim, RowTiles, Parts>::kBlocks)
+__global__ void __launch_bounds__(MmaShape<HeadDim, RowTiles, Parts>::kThreads,
+                                  MmaShape<HeadDim, RowTiles, Parts>::kBlocks)
     paged_attention_mma_kernel(AttentionArgs a) {
   using Shape = MmaShape<HeadDim, RowTiles, Parts>;
   __shared__ unsigned unusable[2];
@@ -248,9 +260,12 @@ __global__ void __launch_bounds__(MmaShape<HeadDim, RowTiles, Parts>::kThreads, 
   const bool warp_has_rows = first < queries.count;
   const int warp_tokens = warp_has_rows ? queries.tokens_of(min(first + kMmaRows, queries.count) - 1, a.group) : 0;
   const int warp_least_tokens = queries.tokens_of(first, a.group);
-  const int seen[2] = {queries.tokens_of(first + lane_index() / 4, a.group), queries.tokens_of(first + lane_index() / 4 + 8, a.group)};
+  const int seen[2] = {queries.tokens_of(first + lane_index() / 4, a.group),
+                       queries.tokens_of(first + lane_index() / 4 + 8, a.group)};
   const int tiles = queries.tiles();
-  const auto page_of = [&](int tile) { return tile < tiles ? queries.slice->blocks[tile * kTileTokens / a.pages.page_tokens] : 0; };
+  const auto page_of = [&](int tile) {
+    return tile < tiles ? queries.slice->blocks[tile * kTileTokens / a.pages.page_tokens] : 0;
+  };
 
   int tile = queries.first_tile(), next = queries.tile_after(tile, a.split_lanes), stage = 0;
   start_tile<Shape>(a, queries, tile, page_of(tile), stages);
@@ -313,7 +328,8 @@ void launch_mma_shape(const AttentionArgs& args, std::int64_t slices, std::int64
 }
 
 template <int HeadDim>
-void launch_mma_head_dim(const AttentionArgs& args, std::int64_t slices, std::int64_t longest_rows, StreamHandle stream) {
+void launch_mma_head_dim(const AttentionArgs& args, std::int64_t slices, std::int64_t longest_rows,
+                         StreamHandle stream) {
   if (args.splits_apart || longest_rows * args.group <= kMmaRows) {
     launch_mma_shape<HeadDim, 1, 4>(args, slices, longest_rows, stream);
   } else if constexpr (HeadDim <= 128) {
@@ -323,7 +339,8 @@ void launch_mma_head_dim(const AttentionArgs& args, std::int64_t slices, std::in
   }
 }
 
-void launch_attention_mma(const AttentionArgs& args, std::int64_t slices, std::int64_t longest_rows, StreamHandle stream) {
+void launch_attention_mma(const AttentionArgs& args, std::int64_t slices, std::int64_t longest_rows,
+                          StreamHandle stream) {
   switch (args.pages.head_dim) {
     case 32: return launch_mma_head_dim<32>(args, slices, longest_rows, stream);
     case 64: return launch_mma_head_dim<64>(args, slices, longest_rows, stream);

@@ -1,7 +1,8 @@
 // residual[r, :] += x[r, :] (if x is given);  out[r, :] = residual[r, :] / sqrt(mean(residual[r, :]^2) + eps) * weight.
-// One block per row, four neighbouring columns a thread and step. A thread keeps its first kKeptPacks steps in registers, which is the whole
-// row up to 16,384 columns, so the residual is read once: rows * columns * (4, + 8 with x, + out element) bytes and the weight once per row
-// (from the second-level cache). The number of threads follows from `columns` alone: the sum has one order whatever the number of rows.
+// One block per row, four neighbouring columns a thread and step. A thread keeps its first kKeptPacks steps in
+// registers, which is the whole row up to 16,384 columns, so the residual is read once: rows * columns * (4, + 8 with
+// x, + out element) bytes and the weight once per row (from the second-level cache). The number of threads follows from
+// `columns` alone: the sum has one order whatever the number of rows.
 #include "cuda/rms_norm.h"
 
 #include <algorithm>
@@ -40,9 +41,11 @@ __global__ void __launch_bounds__(kRmsNormThreads) rms_norm_kernel(RmsNormKernel
   };
 
   Values kept[kKeptPacks], added[kKeptPacks] = {};
-  for (int p = 0; p < kKeptPacks; ++p) kept[p] = load_values<kWhole, 4>(residual + first + p * step, columns - first - p * step);
+  for (int p = 0; p < kKeptPacks; ++p)
+    kept[p] = load_values<kWhole, 4>(residual + first + p * step, columns - first - p * step);
   if (adds)
-    for (int p = 0; p < kKeptPacks; ++p) added[p] = load_values<kWhole, 4>(x + first + p * step, columns - first - p * step);
+    for (int p = 0; p < kKeptPacks; ++p)
+      added[p] = load_values<kWhole, 4>(x + first + p * step, columns - first - p * step);
   for (int p = 0; p < kKeptPacks; ++p) {
     const int column = first + p * step;
     if (adds) {
@@ -76,10 +79,11 @@ __global__ void __launch_bounds__(kRmsNormThreads) rms_norm_kernel(RmsNormKernel
 
 void launch_rms_norm(const RmsNormArgs& args, StreamHandle stream) {
   const MatrixView &residual = args.residual, &x = args.x, &out = args.out;
-  KVGAUGE_CHECK(residual.dtype == DType::kF32 && residual.columns <= std::numeric_limits<int>::max() / 2, "residual is ",
-                name(residual.dtype), "[", residual.rows, ",", residual.columns, "]");
-  KVGAUGE_CHECK(x.data == nullptr || (x.dtype == DType::kF32 && x.rows >= residual.rows && x.columns == residual.columns),
-                "x is ", name(x.dtype), "[", x.rows, ",", x.columns, "]");
+  KVGAUGE_CHECK(residual.dtype == DType::kF32 && residual.columns <= std::numeric_limits<int>::max() / 2,
+                "residual is ", name(residual.dtype), "[", residual.rows, ",", residual.columns, "]");
+  KVGAUGE_CHECK(
+      x.data == nullptr || (x.dtype == DType::kF32 && x.rows >= residual.rows && x.columns == residual.columns),
+      "x is ", name(x.dtype), "[", x.rows, ",", x.columns, "]");
   KVGAUGE_CHECK(out.data == nullptr || (out.dtype != DType::kF16 && out.rows >= residual.rows &&
                                         out.columns == residual.columns && args.weight != nullptr),
                 "out is ", name(out.dtype), "[", out.rows, ",", out.columns, "]");
@@ -91,8 +95,15 @@ void launch_rms_norm(const RmsNormArgs& args, StreamHandle stream) {
   const std::int64_t threads = ceil_div(ceil_div(residual.columns, 4 * kKeptPacks), kWarpSize) * kWarpSize;
   const LaunchShape shape{dim3(static_cast<unsigned>(residual.rows)),
                           dim3(static_cast<unsigned>(std::min<std::int64_t>(threads, kRmsNormThreads))), 0};
-  const RmsNormKernelArgs a{static_cast<float*>(residual.data), static_cast<const float*>(x.data), args.weight, out.data,
-                            residual.stride, x.stride, out.stride, static_cast<int>(residual.columns), args.eps};
+  const RmsNormKernelArgs a{static_cast<float*>(residual.data),
+                            static_cast<const float*>(x.data),
+                            args.weight,
+                            out.data,
+                            residual.stride,
+                            x.stride,
+                            out.stride,
+                            static_cast<int>(residual.columns),
+                            args.eps};
   if (out.data != nullptr && out.dtype == DType::kBF16) {
     launch(stream, shape, whole ? rms_norm_kernel<bf16_t, true> : rms_norm_kernel<bf16_t, false>, a);
   } else {

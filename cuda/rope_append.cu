@@ -1,9 +1,11 @@
-// Per new token: q, k, v = qkv row (+ bias); q, k divided by their root mean square per head (* weight) where a norm is given; q, k rotated
-//   (x_i, x_{i+d/2}) -> (x_i cos - x_{i+d/2} sin,  x_{i+d/2} cos + x_i sin),  angle = position * inverse_frequency[i] in double, i < d/2;
+// Per new token: q, k, v = qkv row (+ bias); q, k divided by their root mean square per head (* weight) where a norm is
+// given; q, k rotated
+//   (x_i, x_{i+d/2}) -> (x_i cos - x_{i+d/2} sin,  x_{i+d/2} cos + x_i sin),  angle = position * inverse_frequency[i]
+//   in double, i < d/2;
 // k, v rounded to the cache's type and written to their page slots, q to q_out.
-// One block per row. Its cosines and sines are formed once, in shared memory; then a group of lanes (a power of two, at least d/8) takes a head
-// at a time, four pairs a lane, so that a norm is a sum within the group. The row is read once and written once:
-// rows * (heads + 2 kv_heads) * d * 4 bytes in, rows * d * (4 heads + 2 kv_heads * page element) out.
+// One block per row. Its cosines and sines are formed once, in shared memory; then a group of lanes (a power of two, at
+// least d/8) takes a head at a time, four pairs a lane, so that a norm is a sum within the group. The row is read once
+// and written once: rows * (heads + 2 kv_heads) * d * 4 bytes in, rows * d * (4 heads + 2 kv_heads * page element) out.
 #include "cuda/rope_append.h"
 
 #include <algorithm>
@@ -46,7 +48,8 @@ __device__ __forceinline__ HeadPart load_part(const float* head, int half, std::
 
 /// x * 1/sqrt(mean(x^2) + eps) * weight over the head that `group` lanes hold together. All 32 lanes call.
 template <bool kWhole>
-__device__ __forceinline__ void normalise_head(HeadPart& x, const float* weight, float eps, int half, std::int64_t left, int group) {
+__device__ __forceinline__ void normalise_head(HeadPart& x, const float* weight, float eps, int half, std::int64_t left,
+                                               int group) {
   double squares = 0;  // lanes and values that do not exist are zeros
   for (int i = 0; i < 4; ++i) {
     squares = fma(static_cast<double>(x.low.values[i]), static_cast<double>(x.low.values[i]), squares);
@@ -84,12 +87,14 @@ __global__ void __launch_bounds__(kRopeThreads) rope_append_kernel(RopeAppendKer
   }
   __syncthreads();
 
-  const auto place = static_cast<std::uint32_t>(position), page_tokens = static_cast<std::uint32_t>(a.pages.page_tokens);
+  const auto place = static_cast<std::uint32_t>(position),
+             page_tokens = static_cast<std::uint32_t>(a.pages.page_tokens);
   const std::int64_t block = slice.blocks[place / page_tokens];
   const int slot = static_cast<int>(place % page_tokens);
   const int heads_of_warp = kWarpSize / a.group, warps = static_cast<int>(blockDim.x) / kWarpSize;
   const int all_heads = a.heads + 2 * a.kv_heads, first = lane_index() % a.group * 4;
-  for (int base = warp_index() * heads_of_warp; base < all_heads; base += warps * heads_of_warp) {  // the same for all lanes
+  for (int base = warp_index() * heads_of_warp; base < all_heads;
+       base += warps * heads_of_warp) {  // the same for all lanes
     const int head = base + lane_index() / a.group;
     const std::int64_t left = head < all_heads ? half - first : 0, offset = std::int64_t{head} * a.head_dim + first;
     const bool is_q = head < a.heads, is_v = head >= a.heads + a.kv_heads;
@@ -130,7 +135,8 @@ namespace {
 
 void check_rope_append(const RopeAppendArgs& args, const SliceTable& table) {
   const PagedKvView& pages = args.pages;
-  KVGAUGE_CHECK(args.head_dim > 0 && args.head_dim % 2 == 0 && args.head_dim <= kMaxHeadDim, "head_dim ", args.head_dim);
+  KVGAUGE_CHECK(args.head_dim > 0 && args.head_dim % 2 == 0 && args.head_dim <= kMaxHeadDim, "head_dim ",
+                args.head_dim);
   KVGAUGE_CHECK(args.qkv.dtype == DType::kF32 && args.qkv.rows >= table.rows &&
                     args.qkv.columns == std::int64_t{args.heads + 2 * args.kv_heads} * args.head_dim,
                 "qkv is ", name(args.qkv.dtype), "[", args.qkv.rows, ",", args.qkv.columns, "]");
@@ -149,7 +155,9 @@ void launch_rope_append(const RopeAppendArgs& args, const SliceTable& table, Str
   check_rope_append(args, table);
   if (table.rows == 0) return;
   const int half = args.head_dim / 2, all_heads = args.heads + 2 * args.kv_heads;
-  const auto aligned = [](const float* data, std::int64_t stride) { return rows_are_aligned(data, stride, sizeof(float), 4); };
+  const auto aligned = [](const float* data, std::int64_t stride) {
+    return rows_are_aligned(data, stride, sizeof(float), 4);
+  };
   const bool whole = half % 4 == 0 && aligned(static_cast<const float*>(args.qkv.data), args.qkv.stride) &&
                      aligned(static_cast<const float*>(args.q_out.data), args.q_out.stride) && aligned(args.bias, 0) &&
                      aligned(args.q_norm, 0) && aligned(args.k_norm, 0);

@@ -1,15 +1,17 @@
 // One token from one row of logits (ops/sample.h), one block a request, without scratch in global memory.
 //
-// Ranking. A token's key is its logit as an ordered 32-bit number, then its id inverted: larger keys rank first and no two are equal.
-// Weights w = exp((z - max z) / temperature) are in fixed point (2^44 for the most likely token), so sums over any set of tokens are exact
-// integers and their order does not matter. A token whose weight is 0 in fixed point (below 2^-44 of the largest) is left out.
+// Ranking. A token's key is its logit as an ordered 32-bit number, then its id inverted: larger keys rank first and no
+// two are equal. Weights w = exp((z - max z) / temperature) are in fixed point (2^44 for the most likely token), so
+// sums over any set of tokens are exact integers and their order does not matter. A token whose weight is 0 in fixed
+// point (below 2^-44 of the largest) is left out.
 //
-// Every filter keeps a prefix of the ranking; so does "the tokens up to the drawn one". Each is the smallest prefix with a number or a weight
-// of at least some amount, and is found alike: a pass over the row counts and weighs the tokens at or above 7 keys; the interval between two
-// keys that holds the prefix's end is cut again until it has at most kWindow tokens; these are gathered, sorted and summed in shared memory.
-// The first pass looks at keys near the top, where most prefixes end, and a window is kept for the next search: usually a request reads its
-// row three times (largest, first pass, window), from the second time on out of the L2 cache.
-// Read: 3 * vocab * 4 bytes a request, and as much again per further pass.
+// Every filter keeps a prefix of the ranking; so does "the tokens up to the drawn one". Each is the smallest prefix
+// with a number or a weight of at least some amount, and is found alike: a pass over the row counts and weighs the
+// tokens at or above 7 keys; the interval between two keys that holds the prefix's end is cut again until it has at
+// most kWindow tokens; these are gathered, sorted and summed in shared memory. The first pass looks at keys near the
+// top, where most prefixes end, and a window is kept for the next search: usually a request reads its row three times
+// (largest, first pass, window), from the second time on out of the L2 cache. Read: 3 * vocab * 4 bytes a request, and
+// as much again per further pass.
 #include "cuda/sample.h"
 
 #include <algorithm>
@@ -28,7 +30,7 @@ constexpr int kPack = 4, kPacksInFlight = 8;
 constexpr int kCuts = 7;       ///< keys that a pass looks at
 constexpr int kWindow = 1024;  ///< tokens sorted at a time
 constexpr int kWindowShare = kWindow / kThreads;
-constexpr float kOne = 0x1p44f;  ///< weight of the most likely token
+constexpr float kOne = 0x1p44f;                              ///< weight of the most likely token
 constexpr std::int64_t kMostTokens = std::int64_t{1} << 19;  ///< their weights' sum fits in 63 bits
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -72,8 +74,12 @@ __device__ __forceinline__ Key first_key_of(float z) {
   const auto bits = std::bit_cast<std::uint32_t>(z + 0.f);  // -0 becomes 0: the two are equal
   return static_cast<Key>(bits ^ (bits >> 31 != 0 ? 0xffffffffu : 0x80000000u)) << 32;
 }
-__device__ __forceinline__ Key key_of(float z, int id) { return first_key_of(z) | (0xffffffffu - static_cast<std::uint32_t>(id)); }
-__device__ __forceinline__ int id_of(Key key) { return static_cast<int>(0xffffffffu - static_cast<std::uint32_t>(key)); }
+__device__ __forceinline__ Key key_of(float z, int id) {
+  return first_key_of(z) | (0xffffffffu - static_cast<std::uint32_t>(id));
+}
+__device__ __forceinline__ int id_of(Key key) {
+  return static_cast<int>(0xffffffffu - static_cast<std::uint32_t>(key));
+}
 __device__ __forceinline__ float logit_of(Key key) {
   const auto ordered = static_cast<std::uint32_t>(key >> 32);
   return std::bit_cast<float>(ordered ^ (ordered >> 31 != 0 ? 0x80000000u : 0xffffffffu));
@@ -118,7 +124,8 @@ __device__ __forceinline__ void for_each_logit(const Row& row, const Use& use) {
   }
 }
 
-/// The first token of the ranking; 0 if the row has a NaN or +infinity, or nothing finite. Begins and ends with a barrier.
+/// The first token of the ranking; 0 if the row has a NaN or +infinity, or nothing finite. Begins and ends with a
+/// barrier.
 __device__ Key first_of_ranking(const Row& row, Shared& s) {
   Key best = 0;
   int unusable = 0;
@@ -262,7 +269,8 @@ struct Window {
 };
 
 /// The smallest prefix that reaches the goal; `all` reaches it. Begins and ends with a barrier.
-__device__ __forceinline__ Cut find_prefix(const Row& row, const Goal& goal, const Cut& all, Window& window, Shared& s) {
+__device__ __forceinline__ Cut find_prefix(const Row& row, const Goal& goal, const Cut& all, Window& window,
+                                           Shared& s) {
   const Cut top = {kAboveAll, 0, 0};
   if (window.low.count == 0 || goal.of(window.high) >= goal.amount || goal.of(window.low) < goal.amount) {
     Cut high = top, low = all;
@@ -332,10 +340,15 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(SampleKernelArgs a)
     if (stage == 0) {
       goal.amount = request.top_k > 0 ? static_cast<std::uint64_t>(request.top_k) : kAboveAll;
     } else if (stage == 1) {
-      goal.amount = request.top_p < 1 ? at_least_one(ceil(static_cast<double>(request.top_p) * static_cast<double>(kept.weight)), kept.weight) : kAboveAll;
+      goal.amount =
+          request.top_p < 1
+              ? at_least_one(ceil(static_cast<double>(request.top_p) * static_cast<double>(kept.weight)), kept.weight)
+              : kAboveAll;
     } else {
       kept = shorter(kept, s.first_cuts[kMinP]);
-      goal.amount = at_least_one(floor(uniform(request.seed, request.stream, request.draw) * static_cast<double>(kept.weight)) + 1, kept.weight);
+      goal.amount = at_least_one(
+          floor(uniform(request.seed, request.stream, request.draw) * static_cast<double>(kept.weight)) + 1,
+          kept.weight);
     }
     if (goal.of(kept) <= goal.amount && stage < 2) continue;
     drawn = find_prefix(row, goal, all, window, s);
@@ -346,11 +359,13 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(SampleKernelArgs a)
 
 void launch_sample(const SampleArgs& args, const SampleRequest* requests, std::int32_t* out, StreamHandle stream) {
   if (args.requests.empty()) return;
-  KVGAUGE_CHECK(args.logits.dtype == DType::kF32 && args.logits.columns > 0 && args.logits.columns <= kMostTokens, "logits are ",
-                name(args.logits.dtype), " of ", args.logits.columns, " columns");
-  const SampleKernelArgs a = {static_cast<const float*>(args.logits.data), args.logits.stride, static_cast<int>(args.logits.columns),
-                              requests, out};
-  launch(stream, LaunchShape{dim3(static_cast<unsigned>(args.requests.size())), dim3(kThreads), static_cast<unsigned>(sizeof(Shared))},
+  KVGAUGE_CHECK(args.logits.dtype == DType::kF32 && args.logits.columns > 0 && args.logits.columns <= kMostTokens,
+                "logits are ", name(args.logits.dtype), " of ", args.logits.columns, " columns");
+  const SampleKernelArgs a = {static_cast<const float*>(args.logits.data), args.logits.stride,
+                              static_cast<int>(args.logits.columns), requests, out};
+  launch(stream,
+         LaunchShape{dim3(static_cast<unsigned>(args.requests.size())), dim3(kThreads),
+                     static_cast<unsigned>(sizeof(Shared))},
          sample_kernel, a);
 }
 

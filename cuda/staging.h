@@ -8,8 +8,9 @@
 
 namespace kvgauge::cuda {
 
-/// The few numbers that cross between host and device in a step, through page-locked memory: lists on their way down, results on their way
-/// up. Two sets of buffers alternate with the steps, so that one step's lists can be staged while the copies of the step before are under way.
+/// The few numbers that cross between host and device in a step, through page-locked memory: lists on their way down,
+/// results on their way up. Two sets of buffers alternate with the steps, so that one step's lists can be staged while
+/// the copies of the step before are under way.
 class Staging {
  public:
   /// @param bytes of lists that one step may need, and of one result

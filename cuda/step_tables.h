@@ -11,11 +11,11 @@ struct DeviceSlice {
   const std::int32_t* blocks = nullptr;  ///< device memory; covers first_position + rows positions
 };
 
-/// The sequences of a call, in device memory. The host-side numbers are what a launcher shapes its grid by; in a captured graph they are
-/// upper bounds that hold for every replay, so kernels take the true ones from `slices`.
+/// The sequences of a call, in device memory. The host-side numbers are what a launcher shapes its grid by; in a
+/// captured graph they are upper bounds that hold for every replay, so kernels take the true ones from `slices`.
 struct SliceTable {
-  const DeviceSlice* slices = nullptr;          ///< device [count]
-  const std::int32_t* slice_of_row = nullptr;   ///< device [rows]; -1: a padding row
+  const DeviceSlice* slices = nullptr;         ///< device [count]
+  const std::int32_t* slice_of_row = nullptr;  ///< device [rows]; -1: a padding row
   std::int64_t count = 0, rows = 0;
   std::int64_t longest_rows = 0;     ///< new tokens of the longest slice
   std::int64_t longest_context = 0;  ///< first_position + rows of the longest slice

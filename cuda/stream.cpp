@@ -10,10 +10,12 @@ Stream::Stream() { check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonB
 Stream::~Stream() { cudaStreamDestroy(stream_); }
 
 void Stream::copy_to_device(void* device, const void* pinned, std::size_t bytes) const {
-  if (bytes > 0) check_cuda(cudaMemcpyAsync(device, pinned, bytes, cudaMemcpyHostToDevice, stream_), "copy to the device");
+  if (bytes > 0)
+    check_cuda(cudaMemcpyAsync(device, pinned, bytes, cudaMemcpyHostToDevice, stream_), "copy to the device");
 }
 void Stream::copy_to_host(void* pinned, const void* device, std::size_t bytes) const {
-  if (bytes > 0) check_cuda(cudaMemcpyAsync(pinned, device, bytes, cudaMemcpyDeviceToHost, stream_), "copy to the host");
+  if (bytes > 0)
+    check_cuda(cudaMemcpyAsync(pinned, device, bytes, cudaMemcpyDeviceToHost, stream_), "copy to the host");
 }
 void Stream::copy_on_device(void* to, const void* from, std::size_t bytes) const {
   if (bytes > 0) check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copy on the device");

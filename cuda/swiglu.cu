@@ -1,5 +1,6 @@
 // out[r, i] = silu(gate_up[r, i]) * gate_up[r, columns + i],  silu(x) = x / (1 + exp(-x)).
-// Four neighbouring columns a thread, one block per (row, 1024 columns). Everything is touched once: rows * columns * (8 + out element) bytes.
+// Four neighbouring columns a thread, one block per (row, 1024 columns). Everything is touched once: rows * columns *
+// (8 + out element) bytes.
 #include "cuda/swiglu.h"
 
 #include "core/check.h"
@@ -34,9 +35,10 @@ __global__ void __launch_bounds__(kSwigluThreads) swiglu_kernel(SwigluKernelArgs
 
 void launch_swiglu(const SwigluArgs& args, StreamHandle stream) {
   const MatrixView &in = args.gate_up, &out = args.out;
-  KVGAUGE_CHECK(in.dtype == DType::kF32 && out.dtype != DType::kF16 && in.columns == 2 * out.columns && out.rows >= in.rows,
-                "gate_up is ", name(in.dtype), "[", in.rows, ",", in.columns, "], out ", name(out.dtype), "[", out.rows, ",",
-                out.columns, "]");
+  KVGAUGE_CHECK(
+      in.dtype == DType::kF32 && out.dtype != DType::kF16 && in.columns == 2 * out.columns && out.rows >= in.rows,
+      "gate_up is ", name(in.dtype), "[", in.rows, ",", in.columns, "], out ", name(out.dtype), "[", out.rows, ",",
+      out.columns, "]");
   if (in.rows == 0 || out.columns == 0) return;
   const bool whole = out.columns % 4 == 0 && rows_are_aligned(in.data, in.stride, sizeof(float), 4) &&
                      rows_are_aligned(out.data, out.stride, static_cast<std::int64_t>(size_of(out.dtype)), 4);

@@ -1,7 +1,8 @@
-// out = values of a model file's blocks, widened to f32 and rounded once to the type of `out`. The formulas and their roundings are those of
-// loader/stored_tensor.cpp (ggml's reference dequantisation): products and sums are rounded one by one (__fmul_rn, never contracted).
-// One thread block per 2048 values: it brings their bytes to shared memory, 16 at a time, then every thread unpacks eight neighbours.
-// Moved: the stored bytes once, rows * columns * out element bytes once.
+// out = values of a model file's blocks, widened to f32 and rounded once to the type of `out`. The formulas and their
+// roundings are those of loader/stored_tensor.cpp (ggml's reference dequantisation): products and sums are rounded one
+// by one (__fmul_rn, never contracted). One thread block per 2048 values: it brings their bytes to shared memory, 16 at
+// a time, then every thread unpacks eight neighbours. Moved: the stored bytes once, rows * columns * out element bytes
+// once.
 #include "cuda/unpack_weights.h"
 
 #include "core/check.h"
@@ -21,12 +22,18 @@ using Unpacked = Pack<float, kUnpackCount>;
 
 __device__ __forceinline__ int low_bits(int byte) { return byte & 15; }
 __device__ __forceinline__ int high_bits(int byte) { return byte >> 4; }
-__device__ __forceinline__ std::uint32_t load_word16(const unsigned char* p) { return p[0] | static_cast<std::uint32_t>(p[1]) << 8; }
-__device__ __forceinline__ std::uint32_t load_word32(const unsigned char* p) { return load_word16(p) | load_word16(p + 2) << 16; }
-__device__ __forceinline__ float load_half(const unsigned char* p) { return to_float(half_t{static_cast<std::uint16_t>(load_word16(p))}); }
+__device__ __forceinline__ std::uint32_t load_word16(const unsigned char* p) {
+  return p[0] | static_cast<std::uint32_t>(p[1]) << 8;
+}
+__device__ __forceinline__ std::uint32_t load_word32(const unsigned char* p) {
+  return load_word16(p) | load_word16(p + 2) << 16;
+}
+__device__ __forceinline__ float load_half(const unsigned char* p) {
+  return to_float(half_t{static_cast<std::uint16_t>(load_word16(p))});
+}
 
-// A stored type: kElements values in kBytes; values() gives those at [first, first + 8) of a block, first a multiple of 8. The formats
-// without blocks are cut into pieces of eight; what lies behind the last value of a tensor is zeros.
+// A stored type: kElements values in kBytes; values() gives those at [first, first + 8) of a block, first a multiple
+// of 8. The formats without blocks are cut into pieces of eight; what lies behind the last value of a tensor is zeros.
 
 struct F32 {
   static constexpr int kElements = 8, kBytes = 32;
@@ -50,7 +57,8 @@ struct BF16 {
   static constexpr int kElements = 8, kBytes = 16;
   __device__ static Unpacked values(const unsigned char* block, int) {
     Unpacked out;
-    for (int i = 0; i < kUnpackCount; ++i) out.values[i] = to_float(bf16_t{static_cast<std::uint16_t>(load_word16(block + 2 * i))});
+    for (int i = 0; i < kUnpackCount; ++i)
+      out.values[i] = to_float(bf16_t{static_cast<std::uint16_t>(load_word16(block + 2 * i))});
     return out;
   }
 };
@@ -60,13 +68,14 @@ struct Q8_0 {  // d, 32 signed bytes
   __device__ static Unpacked values(const unsigned char* block, int first) {
     const float d = load_half(block);
     Unpacked out;
-    for (int i = 0; i < kUnpackCount; ++i) out.values[i] = static_cast<float>(static_cast<signed char>(block[2 + first + i])) * d;
+    for (int i = 0; i < kUnpackCount; ++i)
+      out.values[i] = static_cast<float>(static_cast<signed char>(block[2 + first + i])) * d;
     return out;
   }
 };
 
-/// Blocks of 32 codes of four bits (values 0..15 in the low halves of 16 bytes, 16..31 in the high ones), behind them in the header the fifth
-/// bits as one word if kFifths: d code + m, or d (code - 8 or 16) without a minimum.
+/// Blocks of 32 codes of four bits (values 0..15 in the low halves of 16 bytes, 16..31 in the high ones), behind them
+/// in the header the fifth bits as one word if kFifths: d code + m, or d (code - 8 or 16) without a minimum.
 template <bool kHasMinimum, bool kFifths>
 struct FourBits {
   static constexpr int kFifthsAt = kHasMinimum ? 4 : 2, kCodesAt = kFifthsAt + (kFifths ? 4 : 0);
@@ -94,8 +103,9 @@ struct GroupScale {
   float scale, minimum;
 };
 
-/// Of group 0..7 of a K block. Twelve bytes hold eight 6-bit scales and eight 6-bit minimums: 0..3 in the low bits of bytes 0..3 and 4..7; the
-/// others have their low four bits in bytes 8..11 and their upper two in the top bits of bytes 0..7.
+/// Of group 0..7 of a K block. Twelve bytes hold eight 6-bit scales and eight 6-bit minimums: 0..3 in the low bits of
+/// bytes 0..3 and 4..7; the others have their low four bits in bytes 8..11 and their upper two in the top bits of bytes
+/// 0..7.
 __device__ __forceinline__ GroupScale group_scale(const unsigned char* block, int group) {
   const float d = load_half(block), d_min = load_half(block + 2);
   const unsigned char* const packed = block + 4;
@@ -104,8 +114,8 @@ __device__ __forceinline__ GroupScale group_scale(const unsigned char* block, in
   return {__fmul_rn(d, static_cast<float>(scale)), __fmul_rn(d_min, static_cast<float>(minimum))};
 }
 
-/// 256 codes of four bits in four pairs of groups of 32: the first of a pair in the low halves of 32 bytes, the second in the high ones; if
-/// kFifths, bit g of byte i is the fifth bit of code i of group g.  value = scale code - minimum
+/// 256 codes of four bits in four pairs of groups of 32: the first of a pair in the low halves of 32 bytes, the second
+/// in the high ones; if kFifths, bit g of byte i is the fifth bit of code i of group g.  value = scale code - minimum
 template <bool kFifths>
 struct FourBitsOfK {
   static constexpr int kFifthsAt = 16, kCodesAt = kFifths ? 48 : 16;
@@ -126,13 +136,15 @@ struct FourBitsOfK {
 using Q4_K = FourBitsOfK<false>;
 using Q5_K = FourBitsOfK<true>;
 
-/// 256 codes of six bits in two halves of four groups of 32: low four bits in 64 bytes a half (groups 0, 1 the low, 2, 3 the high halves), upper
-/// two bits of all four groups in 32 bytes a half; a signed scale for every 16 values, then d.
+/// 256 codes of six bits in two halves of four groups of 32: low four bits in 64 bytes a half (groups 0, 1 the low, 2,
+/// 3 the high halves), upper two bits of all four groups in 32 bytes a half; a signed scale for every 16 values, then
+/// d.
 struct Q6_K {
   static constexpr int kElements = 256, kBytes = 210;
   __device__ static Unpacked values(const unsigned char* block, int first) {
     const int half = first / 128, group = first / 32 % 4, place = first % 32;
-    const float scale = __fmul_rn(load_half(block + 208), static_cast<float>(static_cast<signed char>(block[192 + first / 16])));
+    const float scale =
+        __fmul_rn(load_half(block + 208), static_cast<float>(static_cast<signed char>(block[192 + first / 16])));
     const unsigned char* const lows = block + 64 * half + group % 2 * 32 + place;
     const unsigned char* const highs = block + 128 + 32 * half + place;
     Unpacked out;
@@ -146,14 +158,16 @@ struct Q6_K {
 
 /// `bytes` from global to shared memory by the whole block, with zeros up to `padded`.
 __device__ __forceinline__ void stage_bytes(const unsigned char* from, unsigned char* to, int bytes, int padded) {
-  const int wide = reinterpret_cast<std::uintptr_t>(from) % 16 == 0 ? bytes / 16 * 16 : 0, thread = static_cast<int>(threadIdx.x);
+  const int wide = reinterpret_cast<std::uintptr_t>(from) % 16 == 0 ? bytes / 16 * 16 : 0,
+            thread = static_cast<int>(threadIdx.x);
   for (int at = thread * 16; at < wide; at += kUnpackThreads * 16)
     store_pack(reinterpret_cast<std::uint32_t*>(to + at), load_pack(reinterpret_cast<const std::uint32_t*>(from + at)));
   for (int at = wide + thread; at < padded; at += kUnpackThreads) to[at] = at < bytes ? from[at] : 0;
 }
 
 template <class Out>
-__device__ __forceinline__ void store_unpacked(const UnpackWeightsKernelArgs& a, std::int64_t index, const Unpacked& unpacked) {
+__device__ __forceinline__ void store_unpacked(const UnpackWeightsKernelArgs& a, std::int64_t index,
+                                               const Unpacked& unpacked) {
   const Pack<Out, kUnpackCount> values = narrowed<Out>(unpacked);
   Out* row = static_cast<Out*>(a.out) + index / a.columns * a.out_stride;
   std::int64_t column = index % a.columns;
@@ -188,7 +202,8 @@ __global__ void __launch_bounds__(kUnpackThreads) unpack_weights_kernel(UnpackWe
   const int place = static_cast<int>(threadIdx.x) * kUnpackCount;
   const std::int64_t index = tile * kUnpackTile + place;
   if (index >= a.values) return;
-  store_unpacked<Out>(a, index, Block::values(staged + place / Block::kElements * Block::kBytes, place % Block::kElements));
+  store_unpacked<Out>(a, index,
+                      Block::values(staged + place / Block::kElements * Block::kBytes, place % Block::kElements));
 }
 
 namespace {
@@ -202,7 +217,8 @@ void launch_type(const UnpackWeightsArgs& args, StreamHandle stream) {
                                        16 / static_cast<int>(size_of(out.dtype)));
   const LaunchShape shape{dim3(static_cast<unsigned>(ceil_div(values, kUnpackTile))), dim3(kUnpackThreads), 0};
   const auto bytes = static_cast<std::int64_t>(stored_bytes(args.type, static_cast<std::uint64_t>(values)));
-  const UnpackWeightsKernelArgs a{reinterpret_cast<const unsigned char*>(args.source), out.data, out.columns, out.stride, values, bytes, packed};
+  const UnpackWeightsKernelArgs a{
+      reinterpret_cast<const unsigned char*>(args.source), out.data, out.columns, out.stride, values, bytes, packed};
   if (out.dtype == DType::kBF16) {
     launch(stream, shape, unpack_weights_kernel<Block, bf16_t>, a);
   } else {
@@ -214,8 +230,8 @@ void launch_type(const UnpackWeightsArgs& args, StreamHandle stream) {
 
 void launch_unpack_weights(const UnpackWeightsArgs& args, StreamHandle stream) {
   const MatrixView& out = args.out;
-  KVGAUGE_CHECK(out.dtype != DType::kF16 && out.columns % block_elements(args.type) == 0, "out is ", name(out.dtype), "[", out.rows,
-                ",", out.columns, "] of ", name(args.type));
+  KVGAUGE_CHECK(out.dtype != DType::kF16 && out.columns % block_elements(args.type) == 0, "out is ", name(out.dtype),
+                "[", out.rows, ",", out.columns, "] of ", name(args.type));
   if (out.rows == 0 || out.columns == 0) return;
   switch (args.type) {
     case StoredType::kF32: return launch_type<F32>(args, stream);

@@ -1,6 +1,6 @@
-// Brings the device's block tables up to date: a decoding sequence gets a new page every 32 tokens, so sending what changed costs a few
-// bytes a step where sending the tables would cost hundreds per sequence.
-// One thread per entry; 12 bytes read and 4 written each.
+// Brings the device's block tables up to date: a decoding sequence gets a new page every 32 tokens, so sending what
+// changed costs a few bytes a step where sending the tables would cost hundreds per sequence. One thread per entry; 12
+// bytes read and 4 written each.
 #include "cuda/update_tables.h"
 
 #include "cuda/device.cuh"

@@ -86,18 +86,22 @@ std::string as_markdown(const KernelsOptions& o, const ModelConfig& config, cons
   for (const Table& t : tables) {
     out += fmt::format("### {}, batch {}, context {}, {}; peaks {:.0f} GB/s, {:.0f} TFLOP/s\n\n", config.name,
                        t.shape.batch, t.shape.context, name(t.shape.dtype), o.peak_gb_s, o.peak_tflop_s);
-    out += o.measure ? "| operation | launches | MB | GFLOP | floor us | measured us | GB/s | of floor |\n|---|---:|---:|---:|---:|---:|---:|---:|\n"
+    out += o.measure ? "| operation | launches | MB | GFLOP | floor us | measured us | GB/s | of floor "
+                       "|\n|---|---:|---:|---:|---:|---:|---:|---:|\n"
                      : "| operation | launches | MB | GFLOP | floor us |\n|---|---:|---:|---:|---:|\n";
     for (const Row& row : t.rows) {
-      out += fmt::format("| {}{} | {} | {:.3f} | {:.3f} | {:.2f} |", row.cost.operation, row.cost.gauge ? " (gauge)" : "",
-                         row.cost.launches, row.cost.bytes / 1e6, row.cost.flop / 1e9, row.floor_s * 1e6);
+      out +=
+          fmt::format("| {}{} | {} | {:.3f} | {:.3f} | {:.2f} |", row.cost.operation, row.cost.gauge ? " (gauge)" : "",
+                      row.cost.launches, row.cost.bytes / 1e6, row.cost.flop / 1e9, row.floor_s * 1e6);
       if (o.measure)
         out += fmt::format(" {:.2f} | {:.1f} | {:.2f} |", row.measured_s * 1e6, row.cost.bytes / row.measured_s / 1e9,
                            row.floor_s / row.measured_s);
       out += '\n';
     }
-    out += fmt::format("\nThe step without gauges: {:.1f} MB, {:.1f} GFLOP, floor {:.3f} ms. kv_trajectory adds {:.4f} % of its bytes and one launch.\n\n",
-                       t.bytes / 1e6, t.flop / 1e9, t.floor_s * 1e3, 100 * t.gauge_bytes / t.bytes);
+    out += fmt::format(
+        "\nThe step without gauges: {:.1f} MB, {:.1f} GFLOP, floor {:.3f} ms. kv_trajectory adds {:.4f} % of its bytes "
+        "and one launch.\n\n",
+        t.bytes / 1e6, t.flop / 1e9, t.floor_s * 1e3, 100 * t.gauge_bytes / t.bytes);
   }
   return out;
 }
@@ -106,10 +110,11 @@ std::string as_json(const KernelsOptions& o, const ModelConfig& config, const st
   OrderedJson rows = OrderedJson::array();
   for (const Table& t : tables)
     for (const Row& row : t.rows) {
-      OrderedJson entry = {{"model", config.name},       {"batch", t.shape.batch},         {"context", t.shape.context},
-                           {"dtype", name(t.shape.dtype)}, {"operation", row.cost.operation}, {"gauge", row.cost.gauge},
-                           {"launches", row.cost.launches}, {"bytes", row.cost.bytes},        {"flop", row.cost.flop},
-                           {"floor_us", row.floor_s * 1e6}};
+      OrderedJson entry = {
+          {"model", config.name},          {"batch", t.shape.batch},          {"context", t.shape.context},
+          {"dtype", name(t.shape.dtype)},  {"operation", row.cost.operation}, {"gauge", row.cost.gauge},
+          {"launches", row.cost.launches}, {"bytes", row.cost.bytes},         {"flop", row.cost.flop},
+          {"floor_us", row.floor_s * 1e6}};
       if (o.measure) {
         entry["measured_us"] = row.measured_s * 1e6;
         entry["gb_s"] = row.cost.bytes / row.measured_s / 1e9;
@@ -120,11 +125,14 @@ std::string as_json(const KernelsOptions& o, const ModelConfig& config, const st
 }
 
 int bench(const KernelsOptions& o) {
-  if (o.what != "kernels") throw UsageError(cat("bench: found '", o.what, "', kernels was needed: the one benchmark of this version"));
-  if (!o.shape.empty() && !o.model.model.empty()) throw UsageError("--shape: --model was given as well, one of them was needed");
+  if (o.what != "kernels")
+    throw UsageError(cat("bench: found '", o.what, "', kernels was needed: the one benchmark of this version"));
+  if (!o.shape.empty() && !o.model.model.empty())
+    throw UsageError("--shape: --model was given as well, one of them was needed");
   const ModelConfig config = o.shape.empty() ? ModelFiles::open(model_path(o.model.model)).config() : shape_of(o.shape);
   if (o.context > config.max_positions)
-    throw UsageError(cat("--context: found ", o.context, ", at most the model's ", config.max_positions, " was needed"));
+    throw UsageError(
+        cat("--context: found ", o.context, ", at most the model's ", config.max_positions, " was needed"));
   std::vector<Table> tables;
   for (const std::int64_t batch : batches(o.batch)) tables.push_back(table_of(o, config, batch));
   ResultFile output(o.output);
@@ -136,13 +144,15 @@ int bench(const KernelsOptions& o) {
 }  // namespace
 
 Command add_bench(CLI::App& root) {
-  CLI::App* const app = root.add_subcommand("bench", "What a decode step costs: bytes, FLOP and floor of every kernel, and its time here");
+  CLI::App* const app = root.add_subcommand(
+      "bench", "What a decode step costs: bytes, FLOP and floor of every kernel, and its time here");
   const auto o = std::make_shared<KernelsOptions>();
   add_text(*app, "WHAT", o->what, "kernels", "which benchmark");
   add_model_options(*app, o->model);
   add_text(*app, "--shape", o->shape, join(known_shapes(), "|"), "a model by its shape alone, without its file");
   add_text(*app, "--batch", o->batch, "N,N,...", "sequences of a step (1)");
-  add_count(*app, "--context", o->context, 1, std::int64_t{1} << 24, "positions of each sequence (4096, or the model's context)");
+  add_count(*app, "--context", o->context, 1, std::int64_t{1} << 24,
+            "positions of each sequence (4096, or the model's context)");
   add_real(*app, "--peak-bandwidth", o->peak_gb_s, 1e-3, 1e9, "GB/s of the device's memory (3350: H100 SXM)");
   add_real(*app, "--peak-flops", o->peak_tflop_s, 1e-6, 1e9, "TFLOP/s of its products (989: H100 SXM, bf16)");
   app->add_flag("--measure", o->measure, "also run every operation on --device and print its time");

@@ -73,7 +73,8 @@ class Bench {
     tables_.resize(static_cast<std::size_t>(m_));
     for (std::int64_t s = 0; s < m_; ++s) {
       auto& table = tables_[static_cast<std::size_t>(s)];
-      for (std::int64_t b = 0; b < each; ++b) table.push_back(static_cast<std::int32_t>(b * m_ + s));  // pages of sequences mixed
+      for (std::int64_t b = 0; b < each; ++b)
+        table.push_back(static_cast<std::int32_t>(b * m_ + s));  // pages of sequences mixed
       slices_.push_back({.first_row = s, .rows = 1, .first_position = context_ - 1, .blocks = table.data()});
       ids_.push_back(static_cast<std::int32_t>(s % c_.vocab));
     }
@@ -105,21 +106,22 @@ class Bench {
     const std::byte* table = memory(c_.vocab * c_.hidden * static_cast<std::int64_t>(size_of(compute)));
     const auto embed = [&](const char* name, const void* from, DType dtype, std::int64_t rows) {
       time(name, [&, from, dtype, rows] {
-        backend_.embed({.table = from, .table_dtype = dtype, .vocab = rows, .hidden = c_.hidden, .ids = ids_, .out = delta});
+        backend_.embed(
+            {.table = from, .table_dtype = dtype, .vocab = rows, .hidden = c_.hidden, .ids = ids_, .out = delta});
       });
     };
     embed("embed", table, compute, c_.vocab);
     embed("embed (rows of logits)", residual.data, DType::kF32, m_);
-    time("rms_norm", [&] {
-      backend_.rms_norm({.residual = residual, .x = delta, .weight = weight, .eps = 1e-6f, .out = normed});
-    });
+    time("rms_norm",
+         [&] { backend_.rms_norm({.residual = residual, .x = delta, .weight = weight, .eps = 1e-6f, .out = normed}); });
     const MatrixView gate_up = matrix(2 * c_.intermediate, DType::kF32), gated = matrix(c_.intermediate, compute);
     time("swiglu", [&] { backend_.swiglu({.gate_up = gate_up, .out = gated}); });
   }
 
   void time_linear(const std::string& name, std::int64_t n, std::int64_t k) {
     const auto element = static_cast<std::int64_t>(size_of(backend_.compute_dtype()));
-    const auto copies = std::clamp<std::int64_t>(static_cast<std::int64_t>(kCacheBytes / static_cast<double>(n * k * element)), 1, kMostCopies);
+    const auto copies = std::clamp<std::int64_t>(
+        static_cast<std::int64_t>(kCacheBytes / static_cast<double>(n * k * element)), 1, kMostCopies);
     std::vector<PackedWeight> weights;
     for (std::int64_t i = 0; i < copies; ++i)
       weights.push_back(pack_made(backend_, n, k, [&](std::int64_t, std::int64_t count, void* out) {
@@ -135,25 +137,44 @@ class Bench {
   }
 
   void time_attention() {
-    const int heads = static_cast<int>(c_.heads), kv_heads = static_cast<int>(c_.kv_heads), d = static_cast<int>(c_.head_dim);
+    const int heads = static_cast<int>(c_.heads), kv_heads = static_cast<int>(c_.kv_heads),
+              d = static_cast<int>(c_.head_dim);
     const PagedKvView view = pages(1, m_ * ceil_div(context_, kPageTokens));
     const MatrixView qkv = matrix(std::int64_t{heads + 2 * kv_heads} * d, DType::kF32),
-                     q = matrix(std::int64_t{heads} * d, DType::kF32), out = matrix(std::int64_t{heads} * d, backend_.compute_dtype());
+                     q = matrix(std::int64_t{heads} * d, DType::kF32),
+                     out = matrix(std::int64_t{heads} * d, backend_.compute_dtype());
     const std::vector<double> frequencies(static_cast<std::size_t>(d / 2), 1.0);
     const StepBatch batch{.ids = ids_, .sequences = slices_, .pages = view};
     // Inside of a step, as the decoder calls them: lists are uploaded once, not for every launch.
-    const auto step = [&](const std::function<void(const StepBatch&)>& operation) { backend_.run_step(batch, operation); };
+    const auto step = [&](const std::function<void(const StepBatch&)>& operation) {
+      backend_.run_step(batch, operation);
+    };
     time("rope_append", [&] {
       step([&](const StepBatch& b) {
-        backend_.rope_append({.qkv = qkv, .heads = heads, .kv_heads = kv_heads, .head_dim = d, .bias = nullptr,
-                              .q_norm = nullptr, .k_norm = nullptr, .norm_eps = 1e-6f,
-                              .inverse_frequencies = frequencies.data(), .sequences = b.sequences, .layer = 0,
-                              .pages = b.pages, .q_out = q});
+        backend_.rope_append({.qkv = qkv,
+                              .heads = heads,
+                              .kv_heads = kv_heads,
+                              .head_dim = d,
+                              .bias = nullptr,
+                              .q_norm = nullptr,
+                              .k_norm = nullptr,
+                              .norm_eps = 1e-6f,
+                              .inverse_frequencies = frequencies.data(),
+                              .sequences = b.sequences,
+                              .layer = 0,
+                              .pages = b.pages,
+                              .q_out = q});
       });
     });
     time("paged_attention", [&] {
       step([&](const StepBatch& b) {
-        backend_.paged_attention({.q = q, .heads = heads, .scale = 0.1f, .sequences = b.sequences, .layer = 0, .pages = b.pages, .out = out});
+        backend_.paged_attention({.q = q,
+                                  .heads = heads,
+                                  .scale = 0.1f,
+                                  .sequences = b.sequences,
+                                  .layer = 0,
+                                  .pages = b.pages,
+                                  .out = out});
       });
     });
   }
@@ -167,9 +188,15 @@ class Bench {
       rows.push_back(static_cast<std::int32_t>(r));
     }
     std::vector<TokenLogitStats> stats(static_cast<std::size_t>(m_));
-    time("sample", [&] { backend_.sample({.logits = logits, .requests = requests, .out = tokens}); backend_.wait(); });
+    time("sample", [&] {
+      backend_.sample({.logits = logits, .requests = requests, .out = tokens});
+      backend_.wait();
+    });
     const std::vector<std::int32_t> chosen(static_cast<std::size_t>(m_), 0);
-    time("logits_stats", [&] { backend_.logits_stats({.logits = logits, .rows = rows, .chosen = chosen, .draws = {}, .out = stats}); backend_.wait(); });
+    time("logits_stats", [&] {
+      backend_.logits_stats({.logits = logits, .rows = rows, .chosen = chosen, .draws = {}, .out = stats});
+      backend_.wait();
+    });
   }
 
   void time_trajectory() {

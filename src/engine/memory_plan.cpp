@@ -5,8 +5,8 @@
 
 #include "core/cat.h"
 #include "core/ceil_div.h"
-#include "kvgauge/error.h"
 #include "kv/paged_view.h"
+#include "kvgauge/error.h"
 
 namespace kvgauge {
 namespace {

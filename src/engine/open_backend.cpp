@@ -87,8 +87,9 @@ void check_device(const std::string& device) {
     throw DeviceError(cat("--device: '", device,
                           "' was asked for, this build has no CUDA back end; use --device cpu or the preset cuda"));
   if (emulated)
-    throw DeviceError("--device: 'emulated' was asked for, this build has no emulated device; use --device cpu or "
-                      "configure with -DKVGAUGE_EMULATED=ON");
+    throw DeviceError(
+        "--device: 'emulated' was asked for, this build has no emulated device; use --device cpu or "
+        "configure with -DKVGAUGE_EMULATED=ON");
   throw UsageError(cat("--device: found '", printable(device), "', one of ", known_devices(), " was needed"));
 }
 

@@ -39,7 +39,8 @@ class Costs {
   }
   void linear(const char* matrix, std::int64_t launches, std::int64_t n, std::int64_t k) {
     const auto rows = static_cast<double>(n), columns = static_cast<double>(k);
-    add(cat("linear ", matrix), launches, rows * columns * w_ + m_ * columns * w_ + 4 * m_ * rows, 2 * m_ * rows * columns);
+    add(cat("linear ", matrix), launches, rows * columns * w_ + m_ * columns * w_ + 4 * m_ * rows,
+        2 * m_ * rows * columns);
   }
   // The residual read and written, the addend read, the result and the weight.
   void rms_norm(std::int64_t launches) {

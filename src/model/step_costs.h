@@ -26,9 +26,8 @@ struct StepShape {
 
 /// All operations of one decode step in the order of the decoder, gauges last.
 ///   linear [m, k] x [n, k]:    n k w + m k w + 4 m n bytes,  2 m n k FLOP           (w: bytes of a weight)
-///   paged_attention:           2 m c Hk d w + m H d (4 + w) + 2 * 4 m H s (d + 2),  4 m H c d   (s splits of 256 positions)
-///   kv_trajectory:             m L Hk d w (V alone) + 3 * 4 m Hk d
-///   logits_stats, sample:      4 m V each
+///   paged_attention:           2 m c Hk d w + m H d (4 + w) + 2 * 4 m H s (d + 2),  4 m H c d   (s splits of 256
+///   positions) kv_trajectory:             m L Hk d w (V alone) + 3 * 4 m Hk d logits_stats, sample:      4 m V each
 std::vector<OperationCost> decode_step_costs(const ModelConfig& config, const StepShape& shape);
 
 /// Shapes of the models that the paper measures, by name: "llama-3.1-8b", "qwen2-7b", "qwen3-8b",

@@ -97,24 +97,26 @@ bool pass_barrier() {
     if (thread.state == State::kAtCollective) {
       g_block.current = &thread;
       const unsigned missing = thread.mask & ~g_block.warps[thread.warp()].arrived;
-      raise_fault(FaultKind::kAbsentLanes,
-                  cat(thread.operation, " at ", describe(thread.site), " waits for lanes 0x", fmt::format("{:x}", missing),
-                      " of mask 0x", fmt::format("{:x}", thread.mask), ", which have ended or wait elsewhere"));
+      raise_fault(
+          FaultKind::kAbsentLanes,
+          cat(thread.operation, " at ", describe(thread.site), " waits for lanes 0x", fmt::format("{:x}", missing),
+              " of mask 0x", fmt::format("{:x}", thread.mask), ", which have ended or wait elsewhere"));
     }
     if (thread.state != State::kAtBarrier) continue;
     ++waiting;
     if (first == nullptr) first = &thread;
     if (first->site.line != thread.site.line || std::strcmp(first->site.file, thread.site.file) != 0) {
       g_block.current = &thread;
-      raise_fault(FaultKind::kDivergentBarrier, cat("divergent barrier: waits at ", describe(thread.site), ", thread ", first->number,
-                                                    " at ", describe(first->site)));
+      raise_fault(FaultKind::kDivergentBarrier, cat("divergent barrier: waits at ", describe(thread.site), ", thread ",
+                                                    first->number, " at ", describe(first->site)));
     }
   }
   if (waiting == 0) return false;
   if (ended != 0) {
     g_block.current = first;
-    raise_fault(FaultKind::kDivergentBarrier, cat("divergent barrier at ", describe(first->site), ": ", waiting, " of ", g_block.size,
-                                                  " threads wait", waiting_threads(State::kEnded, "have ended")));
+    raise_fault(FaultKind::kDivergentBarrier,
+                cat("divergent barrier at ", describe(first->site), ": ", waiting, " of ", g_block.size,
+                    " threads wait", waiting_threads(State::kEnded, "have ended")));
   }
   for (int i = 0; i < g_block.size; ++i) g_block.threads[i].state = State::kReady;
   return true;
@@ -149,7 +151,8 @@ void run_block(const std::vector<int>& warps, const std::vector<int>& lanes) {
   for (int i = 0; i < g_block.size; ++i) {
     if (g_block.threads[i].copies.empty()) continue;
     g_block.current = &g_block.threads[i];
-    raise_fault(FaultKind::kTrap, cat("ended with ", g_block.threads[i].copies.size(), " copies of cp.async not waited for"));
+    raise_fault(FaultKind::kTrap,
+                cat("ended with ", g_block.threads[i].copies.size(), " copies of cp.async not waited for"));
   }
 }
 
@@ -159,15 +162,16 @@ void undefine_shared(const LaunchSize& size) {
     fill_undefined(__start_kvgauge_shared, static_cast<std::size_t>(__stop_kvgauge_shared - __start_kvgauge_shared));
 }
 
-// Exactly as many bytes as the kernel asked for, from the heap, so that the address sanitizer sees accesses beside them.
+// Exactly as many bytes as the kernel asked for, from the heap, so that the address sanitizer sees accesses beside
+// them.
 struct DynamicShared {
   explicit DynamicShared(std::size_t bytes)
-      : memory(bytes == 0 ? nullptr : static_cast<std::byte*>(::operator new(bytes, std::align_val_t{16}))) {
+      : memory(bytes == 0 ? nullptr : static_cast<std::byte*>(::operator new (bytes, std::align_val_t{16}))) {
     g_block.dynamic = memory;
   }
   ~DynamicShared() {
     g_block.dynamic = nullptr;
-    if (memory != nullptr) ::operator delete(memory, std::align_val_t{16});
+    if (memory != nullptr) ::operator delete (memory, std::align_val_t{16});
   }
   std::byte* const memory;
 };
@@ -200,7 +204,9 @@ void set_order(Order order, std::uint64_t seed) {
   g_seed = seed;
 }
 Order order() { return g_order; }
-const char* name(Order order) { return order == Order::kForward ? "forward" : order == Order::kReverse ? "reverse" : "random"; }
+const char* name(Order order) {
+  return order == Order::kForward ? "forward" : order == Order::kReverse ? "reverse" : "random";
+}
 
 std::string describe(Site site) {
   const std::string file = site.file;
@@ -208,7 +214,8 @@ std::string describe(Site site) {
   return cat(slash == std::string::npos ? file : file.substr(slash + 1), ":", site.line);
 }
 
-void run_grid(const LaunchSize& size, const std::string& kernel, const void* symbol, const void* argument, Entry entry) {
+void run_grid(const LaunchSize& size, const std::string& kernel, const void* symbol, const void* argument,
+              Entry entry) {
   g_block.size = static_cast<int>(size.block.x * size.block.y * size.block.z);
   g_block.kernel = kernel;
   g_block.faulted = false;
@@ -242,7 +249,8 @@ void run_grid(const LaunchSize& size, const std::string& kernel, const void* sym
 }
 
 void* dynamic_shared() {
-  if (g_block.dynamic == nullptr) raise_fault(FaultKind::kOutOfBounds, "shared<T>() in a launch with 0 bytes of dynamic shared memory");
+  if (g_block.dynamic == nullptr)
+    raise_fault(FaultKind::kOutOfBounds, "shared<T>() in a launch with 0 bytes of dynamic shared memory");
   return g_block.dynamic;
 }
 
@@ -262,8 +270,8 @@ void trap(const char* what) { raise_fault(FaultKind::kTrap, what); }
 void raise_fault(FaultKind kind, std::string text) {
   const Thread* const thread = g_block.current;
   if (thread == nullptr) throw FaultError(kind, text);
-  throw FaultError(kind, cat("kernel ", g_block.kernel, ", block (", blockIdx.x, ",", blockIdx.y, ",", blockIdx.z, "), thread (",
-                             thread->index.x, ",", thread->index.y, ",", thread->index.z, "): ", text));
+  throw FaultError(kind, cat("kernel ", g_block.kernel, ", block (", blockIdx.x, ",", blockIdx.y, ",", blockIdx.z,
+                             "), thread (", thread->index.x, ",", thread->index.y, ",", thread->index.z, "): ", text));
 }
 
 void record_fault(const FaultError& fault) {

@@ -13,13 +13,14 @@ std::string hex(unsigned mask) { return fmt::format("0x{:x}", mask); }
 
 void check_mask(const Thread& thread, const char* operation, unsigned mask, Site site) {
   if ((mask >> thread.lane() & 1) == 0)
-    raise_fault(FaultKind::kLaneOutsideMask,
-                cat(operation, " at ", describe(site), ": lane ", thread.lane(), " calls, mask ", hex(mask), " leaves it out"));
+    raise_fault(FaultKind::kLaneOutsideMask, cat(operation, " at ", describe(site), ": lane ", thread.lane(),
+                                                 " calls, mask ", hex(mask), " leaves it out"));
   const int lanes = std::min(kLanes, g_block.size - thread.warp() * kLanes);
   const unsigned present = lanes == kLanes ? ~0u : (1u << lanes) - 1;
   if ((mask & ~present) != 0)
-    raise_fault(FaultKind::kAbsentLanes, cat(operation, " at ", describe(site), ": mask ", hex(mask), " names lanes that the block of ",
-                                             g_block.size, " threads does not have"));
+    raise_fault(FaultKind::kAbsentLanes,
+                cat(operation, " at ", describe(site), ": mask ", hex(mask), " names lanes that the block of ",
+                    g_block.size, " threads does not have"));
 }
 
 void check_agreement(const Thread& thread, const Thread& other) {
@@ -27,9 +28,9 @@ void check_agreement(const Thread& thread, const Thread& other) {
       std::strcmp(other.site.file, thread.site.file) == 0)
     return;
   raise_fault(FaultKind::kDivergentCollective,
-              cat("divergent warp: lane ", thread.lane(), " is in ", thread.operation, " at ", describe(thread.site), " with mask ",
-                  hex(thread.mask), ", lane ", other.lane(), " in ", other.operation, " at ", describe(other.site), " with mask ",
-                  hex(other.mask)));
+              cat("divergent warp: lane ", thread.lane(), " is in ", thread.operation, " at ", describe(thread.site),
+                  " with mask ", hex(thread.mask), ", lane ", other.lane(), " in ", other.operation, " at ",
+                  describe(other.site), " with mask ", hex(other.mask)));
 }
 
 /// The lanes of a collective's mask, for whoever computes it.
@@ -155,14 +156,16 @@ std::uint64_t shuffle(unsigned mask, std::uint64_t bits, Shuffle how, int operan
   Thread& thread = *g_block.current;
   const char* const operation = kShuffleNames[static_cast<int>(how)];
   if (width < 1 || width > kLanes || (width & (width - 1)) != 0)
-    raise_fault(FaultKind::kLaneOutsideMask, cat(operation, " at ", describe(site), ": width ", width, ", a power of 2 up to 32 was needed"));
+    raise_fault(FaultKind::kLaneOutsideMask,
+                cat(operation, " at ", describe(site), ": width ", width, ", a power of 2 up to 32 was needed"));
   thread.operand = bits;
   thread.source = source_lane(how, thread.lane(), operand, width);
   meet(operation, mask, site, [&](const Lanes& lanes) {
     lanes.each([&](Thread& lane) {
       if (!lanes.has(lane.source))
-        raise_fault(FaultKind::kLaneOutsideMask, cat(operation, " at ", describe(site), ": lane ", lane.lane(), " reads lane ",
-                                                     lane.source, ", which mask ", hex(mask), " leaves out"));
+        raise_fault(FaultKind::kLaneOutsideMask,
+                    cat(operation, " at ", describe(site), ": lane ", lane.lane(), " reads lane ", lane.source,
+                        ", which mask ", hex(mask), " leaves out"));
       lane.result = lanes[lane.source].operand;
     });
   });
@@ -199,7 +202,9 @@ unsigned match_any(unsigned mask, std::uint64_t bits, Site site) {
   meet("__match_any_sync", mask, site, [](const Lanes& lanes) {
     lanes.each([&](Thread& lane) {
       lane.result = 0;
-      lanes.each([&](const Thread& other) { lane.result |= static_cast<std::uint64_t>(other.operand == lane.operand) << other.lane(); });
+      lanes.each([&](const Thread& other) {
+        lane.result |= static_cast<std::uint64_t>(other.operand == lane.operand) << other.lane();
+      });
     });
   });
   return static_cast<unsigned>(thread.result);
@@ -247,7 +252,8 @@ void ldmatrix_exchange(std::uint32_t* out, const std::uint32_t* row, bool transp
       for (int matrix = 0; matrix < 4; ++matrix) {
         const int r = lane / 4, c = 2 * (lane % 4);
         static_cast<std::uint32_t*>(lanes[lane].output)[matrix] =
-            transposed ? element(matrix, c, r) | element(matrix, c + 1, r) << 16 : element(matrix, r, c) | element(matrix, r, c + 1) << 16;
+            transposed ? element(matrix, c, r) | element(matrix, c + 1, r) << 16
+                       : element(matrix, r, c) | element(matrix, r, c + 1) << 16;
       }
     }
   });
@@ -255,7 +261,8 @@ void ldmatrix_exchange(std::uint32_t* out, const std::uint32_t* row, bool transp
 
 void cp_async_16(void* to, const void* from, bool valid) {
   if (reinterpret_cast<std::uintptr_t>(to) % 16 != 0 || reinterpret_cast<std::uintptr_t>(from) % 16 != 0)
-    raise_fault(FaultKind::kMisaligned, cat("cp.async from ", fmt::ptr(from), " to ", fmt::ptr(to), ", multiples of 16 were needed"));
+    raise_fault(FaultKind::kMisaligned,
+                cat("cp.async from ", fmt::ptr(from), " to ", fmt::ptr(to), ", multiples of 16 were needed"));
   Thread& thread = *g_block.current;
   thread.copies.push_back({{to, valid ? from : nullptr}, thread.groups});
 }

@@ -1,5 +1,6 @@
 #pragma once
-// Kernels as plain C++: CUDA's keywords and built-ins over fibres. Host code that includes only cuda_runtime_api.h does not need it.
+// Kernels as plain C++: CUDA's keywords and built-ins over fibres. Host code that includes only cuda_runtime_api.h does
+// not need it.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -19,8 +20,8 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// One section holds every block's static arrays, so that they are undefined again at the start of a block. The address sanitizer guards
-// only variables outside such sections.
+// One section holds every block's static arrays, so that they are undefined again at the start of a block. The address
+// sanitizer guards only variables outside such sections.
 #if defined(KVGAUGE_EMULATOR_ASAN)
 #define __shared__ static
 #else
@@ -41,7 +42,8 @@ struct Site {
 
 using Entry = void (*)(const void* kernel, const void* argument);
 /// Queues a kernel. `argument` is copied. @return cudaErrorInvalidConfiguration for shapes that a device refuses
-cudaError_t launch(const LaunchSize& size, cudaStream_t stream, const void* symbol, const void* argument, std::size_t bytes, Entry entry);
+cudaError_t launch(const LaunchSize& size, cudaStream_t stream, const void* symbol, const void* argument,
+                   std::size_t bytes, Entry entry);
 
 void* dynamic_shared();
 
@@ -68,7 +70,8 @@ inline void mma_m16n8k16_bf16(float (&d)[4], const std::uint32_t (&a)[4], const 
   mma(d, a, b, site);
 }
 /// The lane reads its row itself, so that sanitizers see who reads what.
-inline void ldmatrix_x4(std::uint32_t (&out)[4], const void* row, bool transposed, Site site = {__builtin_FILE(), __builtin_LINE()}) {
+inline void ldmatrix_x4(std::uint32_t (&out)[4], const void* row, bool transposed,
+                        Site site = {__builtin_FILE(), __builtin_LINE()}) {
   check_shared_row(row);
   std::uint32_t words[4];
   for (int i = 0; i < 4; ++i) words[i] = static_cast<const volatile std::uint32_t*>(row)[i];
@@ -88,7 +91,8 @@ inline void cp_async_wait(int newest) {
   PendingCopy copy;
   while (take_landed_copy(newest, copy))
     for (int i = 0; i < 4; ++i)
-      static_cast<volatile std::uint32_t*>(copy.to)[i] = copy.from ? static_cast<const volatile std::uint32_t*>(copy.from)[i] : 0;
+      static_cast<volatile std::uint32_t*>(copy.to)[i] =
+          copy.from ? static_cast<const volatile std::uint32_t*>(copy.from)[i] : 0;
 }
 
 template <class T>
@@ -125,7 +129,9 @@ T atomic_change(T* address, Change change) {
 #define KVGAUGE_SITE ::kvgauge::cuda::emulator::Site site = {__builtin_FILE(), __builtin_LINE()}
 
 inline void __syncthreads(KVGAUGE_SITE) { ::kvgauge::cuda::emulator::block_barrier(site); }
-inline void __syncwarp(unsigned mask = 0xffffffffu, KVGAUGE_SITE) { ::kvgauge::cuda::emulator::warp_barrier(mask, site); }
+inline void __syncwarp(unsigned mask = 0xffffffffu, KVGAUGE_SITE) {
+  ::kvgauge::cuda::emulator::warp_barrier(mask, site);
+}
 template <class T>
 T __shfl_sync(unsigned mask, T value, int lane, int width = 32, KVGAUGE_SITE) {
   using namespace ::kvgauge::cuda::emulator;
@@ -275,7 +281,9 @@ inline unsigned __brev(unsigned x) {
   for (int bit = 0; bit < 32; ++bit) reversed |= (x >> bit & 1u) << (31 - bit);
   return reversed;
 }
-inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(static_cast<unsigned long long>(a) * b >> 32); }
+inline unsigned __umulhi(unsigned a, unsigned b) {
+  return static_cast<unsigned>(static_cast<unsigned long long>(a) * b >> 32);
+}
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
   return static_cast<unsigned long long>(static_cast<unsigned __int128>(a) * b >> 64);
 }

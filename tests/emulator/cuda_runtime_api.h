@@ -1,6 +1,6 @@
 #pragma once
-// The part of the CUDA runtime's C interface that kvgauge uses, with the vendor's names, values and meanings, so that the same host code
-// compiles here and against the toolkit. Implemented by the emulated device of this folder.
+// The part of the CUDA runtime's C interface that kvgauge uses, with the vendor's names, values and meanings, so that
+// the same host code compiles here and against the toolkit. Implemented by the emulated device of this folder.
 #include <cstddef>
 
 struct CUstream_st;
@@ -221,7 +221,8 @@ cudaError_t cudaHostUnregister(void* pointer);
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total);
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer);
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind);
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream = nullptr);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream = nullptr);
 cudaError_t cudaMemset(void* to, int value, std::size_t bytes);
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream = nullptr);
 

@@ -19,7 +19,8 @@ struct ErrorWords {
   const char* name;
   const char* text;
 };
-#define KVGAUGE_ERROR(name, text) {name, #name, text}
+#define KVGAUGE_ERROR(name, text) \
+  { name, #name, text }
 constexpr ErrorWords kErrors[] = {
     KVGAUGE_ERROR(cudaSuccess, "no error"),
     KVGAUGE_ERROR(cudaErrorInvalidValue, "invalid argument"),
@@ -139,7 +140,8 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       case cudaDevAttrMaxSharedMemoryPerMultiprocessor: return *value = kSharedPerProcessor, cudaSuccess;
       case cudaDevAttrMaxSharedMemoryPerBlockOptin: return *value = kSharedPerBlockOptin, cudaSuccess;
     }
-    return refuse(cudaErrorInvalidValue, cat("cudaDeviceGetAttribute: the emulated device does not know attribute ", static_cast<int>(attribute)));
+    return refuse(cudaErrorInvalidValue, cat("cudaDeviceGetAttribute: the emulated device does not know attribute ",
+                                             static_cast<int>(attribute)));
   });
 }
 
@@ -151,7 +153,8 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
   });
 }
 cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned) {
-  return call("cudaDeviceEnablePeerAccess", [&] { return exists(peer) && peer != current_device() ? cudaSuccess : cudaErrorInvalidDevice; });
+  return call("cudaDeviceEnablePeerAccess",
+              [&] { return exists(peer) && peer != current_device() ? cudaSuccess : cudaErrorInvalidDevice; });
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {

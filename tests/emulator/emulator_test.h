@@ -37,7 +37,8 @@ inline constexpr bool kRacesAreReported = true;
 inline constexpr bool kRacesAreReported = false;
 #endif
 
-inline constexpr emulator::Order kOrders[] = {emulator::Order::kForward, emulator::Order::kReverse, emulator::Order::kRandom};
+inline constexpr emulator::Order kOrders[] = {emulator::Order::kForward, emulator::Order::kReverse,
+                                              emulator::Order::kRandom};
 
 /// Expects that waiting finds the fault, and that its text names what is given.
 inline void expect_fault(emulator::FaultKind kind, const std::vector<std::string>& parts) {
@@ -45,7 +46,8 @@ inline void expect_fault(emulator::FaultKind kind, const std::vector<std::string
   const auto fault = emulator::last_fault();
   ASSERT_TRUE(fault.has_value());
   EXPECT_EQ(fault->kind, kind) << fault->text;
-  for (const std::string& part : parts) EXPECT_NE(fault->text.find(part), std::string::npos) << part << " in: " << fault->text;
+  for (const std::string& part : parts)
+    EXPECT_NE(fault->text.find(part), std::string::npos) << part << " in: " << fault->text;
 }
 
 }  // namespace kvgauge::testing

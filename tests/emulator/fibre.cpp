@@ -16,7 +16,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// Saves the callee-saved registers on the old stack and takes those of the new one. Kernels leave the floating-point modes alone.
+// Saves the callee-saved registers on the old stack and takes those of the new one. Kernels leave the floating-point
+// modes alone.
 extern "C" void kvgauge_emulator_switch(void** from, void* to);
 asm(R"(
 .text
@@ -110,7 +111,8 @@ void to_scheduler(Fibre& fibre, [[maybe_unused]] bool for_good) {
   __tsan_switch_to_fiber(g_scheduler.sanitizer_thread, __tsan_switch_to_fiber_no_sync);
 #endif
 #if defined(KVGAUGE_EMULATOR_ASAN)
-  __sanitizer_start_switch_fiber(for_good ? nullptr : &fibre.sanitizer_stack, g_scheduler.stack_bottom, g_scheduler.stack_bytes);
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &fibre.sanitizer_stack, g_scheduler.stack_bottom,
+                                 g_scheduler.stack_bytes);
 #endif
   kvgauge_emulator_switch(&fibre.stack_pointer, g_scheduler.stack_pointer);
 #if defined(KVGAUGE_EMULATOR_ASAN)

@@ -1,6 +1,6 @@
 #pragma once
-// One stack and the switch to and from it (x86-64, System V). The sanitizers are told of every switch; the thread sanitizer's are unordered,
-// so that only barriers (order_*) make one thread's writes visible to another.
+// One stack and the switch to and from it (x86-64, System V). The sanitizers are told of every switch; the thread
+// sanitizer's are unordered, so that only barriers (order_*) make one thread's writes visible to another.
 #include <cstddef>
 
 namespace kvgauge::cuda::emulator {
@@ -28,7 +28,8 @@ void forget_frames(Fibre& fibre);
 /// Whether the address lies in the page below the fibre's stack.
 bool below_stack(const Fibre& fibre, const void* address);
 
-// What the thread sanitizer is told: all that happened before `release` of a tag happened before a later `acquire` of it.
+// What the thread sanitizer is told: all that happened before `release` of a tag happened before a later `acquire` of
+// it.
 void order_release(void* tag);
 void order_acquire(void* tag);
 void end_sanitizer_thread(Fibre& fibre);

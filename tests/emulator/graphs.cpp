@@ -28,10 +28,12 @@ extern "C" {
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
   return call("cudaStreamBeginCapture", [&] {
-    if (handle == nullptr) return refuse(cudaErrorStreamCaptureUnsupported, "cudaStreamBeginCapture: the default stream cannot be captured");
+    if (handle == nullptr)
+      return refuse(cudaErrorStreamCaptureUnsupported, "cudaStreamBeginCapture: the default stream cannot be captured");
     const cudaStream_t stream = resolve(handle);
     if (stream == nullptr) return bad_handle("cudaStreamBeginCapture");
-    if (stream->capture != nullptr) return refuse(cudaErrorIllegalState, "cudaStreamBeginCapture: the stream is being captured already");
+    if (stream->capture != nullptr)
+      return refuse(cudaErrorIllegalState, "cudaStreamBeginCapture: the stream is being captured already");
     stream->capture = std::make_shared<Capture>();
     stream->capture->origin = stream;
     stream->capture->mode = mode;
@@ -47,7 +49,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
     if (stream == nullptr || graph == nullptr) return bad_handle("cudaStreamEndCapture");
     *graph = nullptr;
     const std::shared_ptr<Capture> capture = stream->capture;
-    if (capture == nullptr) return refuse(cudaErrorIllegalState, "cudaStreamEndCapture: the stream is not being captured");
+    if (capture == nullptr)
+      return refuse(cudaErrorIllegalState, "cudaStreamEndCapture: the stream is not being captured");
     if (capture->origin != stream) {
       capture->invalid = true;
       return cudaErrorStreamCaptureUnmatched;
@@ -56,7 +59,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
       if (runtime().streams.contains(other)) other->capture.reset();
     std::erase(runtime().captures, capture);
     if (capture->invalid) return cudaErrorStreamCaptureInvalidated;
-    if (!is_joined(*capture)) return refuse(cudaErrorStreamCaptureUnjoined, "cudaStreamEndCapture: a forked stream was not joined again");
+    if (!is_joined(*capture))
+      return refuse(cudaErrorStreamCaptureUnjoined, "cudaStreamEndCapture: a forked stream was not joined again");
     runtime().graphs.insert(*graph = new CUgraph_st{std::move(capture->nodes)});
     return cudaSuccess;
   });
@@ -66,9 +70,9 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* 
   return call("cudaStreamIsCapturing", [&] {
     const cudaStream_t stream = resolve(handle);
     if (stream == nullptr) return bad_handle("cudaStreamIsCapturing");
-    *status = stream->capture == nullptr   ? cudaStreamCaptureStatusNone
+    *status = stream->capture == nullptr ? cudaStreamCaptureStatusNone
               : stream->capture->invalid ? cudaStreamCaptureStatusInvalidated
-                                          : cudaStreamCaptureStatusActive;
+                                         : cudaStreamCaptureStatusActive;
     return cudaSuccess;
   });
 }
@@ -96,14 +100,16 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t handle) {
 }
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t handle) {
-  return call("cudaGraphUpload",
-              [&] { return resolve(handle) == nullptr || !runtime().execs.contains(exec) ? bad_handle("cudaGraphUpload") : cudaSuccess; });
+  return call("cudaGraphUpload", [&] {
+    return resolve(handle) == nullptr || !runtime().execs.contains(exec) ? bad_handle("cudaGraphUpload") : cudaSuccess;
+  });
 }
 
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count) {
   return call("cudaGraphGetNodes", [&] {
     if (!runtime().graphs.contains(graph) || count == nullptr) return bad_handle("cudaGraphGetNodes");
-    if (nodes != nullptr) return refuse(cudaErrorNotSupported, "cudaGraphGetNodes: the emulated device only counts nodes");
+    if (nodes != nullptr)
+      return refuse(cudaErrorNotSupported, "cudaGraphGetNodes: the emulated device only counts nodes");
     *count = graph->nodes.size();
     return cudaSuccess;
   });

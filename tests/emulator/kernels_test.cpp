@@ -36,7 +36,8 @@ __global__ void static_shared_kernel(FloatsArgs args) {
   values[thread] = args.in[blockIdx.x * Count + threadIdx.x];
   flags[thread] = thread;
   __syncthreads();
-  args.out[blockIdx.x * Count + threadIdx.x] = values[Count - 1 - thread] + static_cast<float>(flags[Count - 1 - thread]);
+  args.out[blockIdx.x * Count + threadIdx.x] =
+      values[Count - 1 - thread] + static_cast<float>(flags[Count - 1 - thread]);
 }
 
 __global__ void dynamic_shared_kernel(FloatsArgs args) {
@@ -79,7 +80,8 @@ __global__ void shuffles_kernel(IntsArgs args) {
   out[10] = static_cast<int>(__ballot_sync(kAllLanes, lane % 3 == 0));
   out[11] = __any_sync(kAllLanes, lane == 31) + 2 * __all_sync(kAllLanes, lane < 31);
   out[12] = __reduce_add_sync(kAllLanes, -lane);
-  out[13] = __reduce_max_sync(kAllLanes, -lane) + static_cast<int>(__reduce_min_sync(kAllLanes, 7u + static_cast<unsigned>(lane)));
+  out[13] = __reduce_max_sync(kAllLanes, -lane) +
+            static_cast<int>(__reduce_min_sync(kAllLanes, 7u + static_cast<unsigned>(lane)));
   out[14] = lane < 16 ? __shfl_xor_sync(0x0000ffffu, value, 1) : 0;
   out[15] = static_cast<int>(__match_any_sync(kAllLanes, lane / 4));
 }
@@ -130,7 +132,8 @@ class Kernels : public EmulatorTest, public ::testing::WithParamInterface<emulat
     emulator::set_order(GetParam());
   }
 };
-INSTANTIATE_TEST_SUITE_P(Orders, Kernels, ::testing::ValuesIn(kOrders), [](const auto& info) { return name(info.param); });
+INSTANTIATE_TEST_SUITE_P(Orders, Kernels, ::testing::ValuesIn(kOrders),
+                         [](const auto& info) { return name(info.param); });
 
 std::vector<float> numbers(std::size_t count) {
   std::vector<float> values(count);
@@ -161,7 +164,8 @@ TEST_P(Kernels, SharedMemoryCarriesValuesOverABarrier) {
 
 TEST_P(Kernels, ABlockSumMayBeCalledTwiceInARow) {
   std::vector<float> values(256);
-  for (int i = 0; i < 256; ++i) values[i] = static_cast<float>(i % 4);  // sums are exact: 384, 384 * 384, 256 times that
+  for (int i = 0; i < 256; ++i)
+    values[i] = static_cast<float>(i % 4);  // sums are exact: 384, 384 * 384, 256 times that
   const DeviceArray<float> in(values), out(3 * 256);
   launch(nullptr, {dim3(3), dim3(256)}, cuda::sums_kernel, {in.data(), out.data(), 0});
   for (const float x : out.values()) EXPECT_EQ(x, 384.f * 384.f * 256.f);
@@ -212,7 +216,8 @@ TEST_P(Kernels, MatrixFragmentsLieWhereTheManualSays) {
     for (int column = 0; column < 8; ++column) {
       double want = 0, size = 0;
       for (int k = 0; k < 16; ++k) {
-        const double term = static_cast<double>(to_float(a[row * 16 + k])) * static_cast<double>(to_float(b[k * 8 + column]));
+        const double term =
+            static_cast<double>(to_float(a[row * 16 + k])) * static_cast<double>(to_float(b[k * 8 + column]));
         want += term, size += std::abs(term);
       }
       // Two sums of 8 exact products, each cut off at one unit in the last place of at most `size`.

@@ -48,7 +48,8 @@ std::string refused_shape(const LaunchSize& size) {
   const dim3 grid = size.grid, block = size.block;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
     return cat("grid (", grid.x, ",", grid.y, ",", grid.z, "), 1 to (2147483647,65535,65535) was needed");
-  if (block.x == 0 || block.y == 0 || block.z == 0 || block.x > 1024 || block.y > 1024 || block.z > 64 || block.x * block.y * block.z > 1024)
+  if (block.x == 0 || block.y == 0 || block.z == 0 || block.x > 1024 || block.y > 1024 || block.z > 64 ||
+      block.x * block.y * block.z > 1024)
     return cat("block (", block.x, ",", block.y, ",", block.z, "), 1 to 1024 threads were needed");
   if (size.shared_bytes > kSharedLimit)
     return cat(size.shared_bytes, " bytes of dynamic shared memory, at most ", kSharedLimit, " were needed");
@@ -93,7 +94,8 @@ struct Queued {
       try {
         g_executor.execute({symbol, names.mangled, size, argument.get(), bytes});
       } catch (const std::exception& error) {
-        throw FaultError(FaultKind::kExecutor, cat("kernel ", names.demangled, " on ", g_executor.name, ": ", error.what()));
+        throw FaultError(FaultKind::kExecutor,
+                         cat("kernel ", names.demangled, " on ", g_executor.name, ": ", error.what()));
       }
     } else if (g_every_order) {
       run_in_every_order(names);
@@ -119,9 +121,9 @@ struct Queued {
       if (each == Order::kForward) pages.keep();
       difference = pages.first_difference();
       if (difference.empty()) continue;
-      throw FaultError(FaultKind::kOrderDependent,
-                       cat("kernel ", names.demangled, ": ", difference, " differs between the thread orders forward and ", name(each),
-                           ", the same bits were needed"));
+      throw FaultError(FaultKind::kOrderDependent, cat("kernel ", names.demangled, ": ", difference,
+                                                       " differs between the thread orders forward and ", name(each),
+                                                       ", the same bits were needed"));
     }
   }
 };
@@ -129,20 +131,23 @@ struct Queued {
 std::shared_ptr<std::byte[]> copy_of(const void* argument, std::size_t bytes) {
   constexpr std::align_val_t kAlignment{64};
   std::shared_ptr<std::byte[]> copy(static_cast<std::byte*>(::operator new(bytes, kAlignment)),
-                                    [](std::byte* memory) { ::operator delete(memory, std::align_val_t{64}); });
+                                    [](std::byte* memory) { ::operator delete (memory, std::align_val_t{64}); });
   std::memcpy(copy.get(), argument, bytes);
   return copy;
 }
 
 }  // namespace
 
-cudaError_t launch(const LaunchSize& size, cudaStream_t handle, const void* symbol, const void* argument, std::size_t bytes, Entry entry) {
+cudaError_t launch(const LaunchSize& size, cudaStream_t handle, const void* symbol, const void* argument,
+                   std::size_t bytes, Entry entry) {
   return call("cudaLaunchKernel", [&] {
     const std::string wrong = refused_shape(size);
-    if (!wrong.empty()) return refuse(cudaErrorInvalidConfiguration, cat("launch of kernel ", names_of(symbol).demangled, ": ", wrong));
+    if (!wrong.empty())
+      return refuse(cudaErrorInvalidConfiguration, cat("launch of kernel ", names_of(symbol).demangled, ": ", wrong));
     const cudaStream_t stream = resolve(handle);
     if (stream == nullptr)
-      return refuse(cudaErrorInvalidResourceHandle, cat("launch of kernel ", names_of(symbol).demangled, ": the stream is not a live one"));
+      return refuse(cudaErrorInvalidResourceHandle,
+                    cat("launch of kernel ", names_of(symbol).demangled, ": the stream is not a live one"));
     const Queued queued{size, symbol, entry, copy_of(argument, bytes), bytes};
     return submit(stream, {names_of(symbol).demangled, [queued] { queued.run(); }});
   });
@@ -164,7 +169,8 @@ extern "C" {
 
 cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute attribute, int value) {
   return call("cudaFuncSetAttribute", [&] {
-    const bool fits = attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || (value >= 0 && value <= static_cast<int>(kSharedLimit));
+    const bool fits = attribute != cudaFuncAttributeMaxDynamicSharedMemorySize ||
+                      (value >= 0 && value <= static_cast<int>(kSharedLimit));
     return fits ? cudaSuccess : cudaErrorInvalidValue;
   });
 }

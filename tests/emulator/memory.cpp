@@ -19,7 +19,8 @@ namespace kvgauge::cuda::emulator {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-constexpr std::size_t kGuard = std::size_t{16} << 20;  // of address space on either side, so that a wild index rarely meets other memory
+constexpr std::size_t kGuard =
+    std::size_t{16} << 20;  // of address space on either side, so that a wild index rarely meets other memory
 constexpr std::size_t kAlignment = 256;  // of the vendor's allocations
 constexpr int kUndefined = 0xff;
 constexpr int kMark = 0xa5;
@@ -44,7 +45,8 @@ std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit
 void poison(const Allocation& a) {
 #if defined(KVGAUGE_EMULATOR_ASAN)
   __asan_poison_memory_region(a.first(), static_cast<std::size_t>(a.range.begin - a.first()));
-  __asan_poison_memory_region(a.range.begin + a.range.bytes, static_cast<std::size_t>(a.last() - a.range.begin) - a.range.bytes);
+  __asan_poison_memory_region(a.range.begin + a.range.bytes,
+                              static_cast<std::size_t>(a.last() - a.range.begin) - a.range.bytes);
 #else
   (void)a;
 #endif
@@ -75,7 +77,8 @@ void make_undefined(const Allocation& a) {
   }();
   std::byte* at = a.first();
   for (; undefined >= 0 && static_cast<std::size_t>(a.last() - at) >= kShared; at += kShared)
-    if (mmap(at, kShared, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, undefined, 0) == MAP_FAILED) throw std::bad_alloc();
+    if (mmap(at, kShared, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, undefined, 0) == MAP_FAILED)
+      throw std::bad_alloc();
   std::memset(at, kUndefined, static_cast<std::size_t>(a.last() - at));
 }
 
@@ -148,7 +151,8 @@ void free_range(const void* begin) {
   unpoison(a);
   munmap(a.mapping, a.mapping_bytes);
   if (changed != nullptr)
-    throw FaultError(FaultKind::kOutOfBounds, cat(a.range.name, ": bytes beside its ", a.range.bytes, " were overwritten"));
+    throw FaultError(FaultKind::kOutOfBounds,
+                     cat(a.range.name, ": bytes beside its ", a.range.bytes, " were overwritten"));
 }
 
 void add_range(const DeviceRange& range) { g_allocations[key(range.begin)] = {range, nullptr, 0}; }
@@ -176,8 +180,10 @@ void free_all() {
 std::vector<MappedRange> mapped_ranges() {
   std::vector<MappedRange> ranges;
   for (const auto& [begin, a] : g_allocations) {
-    if (a.mapping != nullptr) ranges.push_back({a.range, a.first(), static_cast<std::size_t>(a.last() - a.first()), true});
-    if (a.mapping == nullptr && a.range.kind == RangeKind::kAdopted) ranges.push_back({a.range, a.range.begin, a.range.bytes, false});
+    if (a.mapping != nullptr)
+      ranges.push_back({a.range, a.first(), static_cast<std::size_t>(a.last() - a.first()), true});
+    if (a.mapping == nullptr && a.range.kind == RangeKind::kAdopted)
+      ranges.push_back({a.range, a.range.begin, a.range.bytes, false});
   }
   return ranges;
 }
@@ -197,7 +203,8 @@ std::string describe_address(const void* address) {
     }
   }
   if (after != g_allocations.end() && after->first - at < distance)
-    best = cat(after->first - at, " bytes before ", after->second.range.name, " of ", after->second.range.bytes, " bytes");
+    best =
+        cat(after->first - at, " bytes before ", after->second.range.name, " of ", after->second.range.bytes, " bytes");
   return best;
 }
 
@@ -206,7 +213,8 @@ void check_canaries(const std::string& culprit) {
     const std::byte* const changed = damage(a);
     if (changed == nullptr) continue;
     mark(a);
-    throw FaultError(FaultKind::kOutOfBounds, cat(culprit, ": wrote ", fmt::ptr(changed), ", which is ", describe_address(changed)));
+    throw FaultError(FaultKind::kOutOfBounds,
+                     cat(culprit, ": wrote ", fmt::ptr(changed), ", which is ", describe_address(changed)));
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// What kernels and copies may touch. Allocations lie between pages that must not be touched, with marked bytes where alignment leaves room.
+// What kernels and copies may touch. Allocations lie between pages that must not be touched, with marked bytes where
+// alignment leaves room.
 #include <cstddef>
 #include <string>
 #include <vector>

@@ -11,7 +11,9 @@ using kvgauge::cat;
 namespace {
 
 bool on_device(const DeviceRange* range) { return range != nullptr && range->kind != RangeKind::kPinned; }
-bool on_host(const DeviceRange* range) { return range == nullptr || range->kind == RangeKind::kPinned || range->kind == RangeKind::kManaged; }
+bool on_host(const DeviceRange* range) {
+  return range == nullptr || range->kind == RangeKind::kPinned || range->kind == RangeKind::kManaged;
+}
 
 cudaError_t allocate_for(const char* function, void** pointer, std::size_t bytes, RangeKind kind) {
   return call(function, [&] {
@@ -32,7 +34,8 @@ cudaError_t free_for(const char* function, void* pointer, bool pinned) {
     if (const cudaError_t error = refuse_in_capture(nullptr, function); error != cudaSuccess) return error;
     const DeviceRange* const range = range_at(pointer);
     if (range == nullptr || range->kind == RangeKind::kAdopted || (range->kind == RangeKind::kPinned) != pinned)
-      return refuse(cudaErrorInvalidValue, cat(function, ": ", fmt::ptr(pointer), " is ", describe_address(pointer), ", the begin of a live allocation was needed"));
+      return refuse(cudaErrorInvalidValue, cat(function, ": ", fmt::ptr(pointer), " is ", describe_address(pointer),
+                                               ", the begin of a live allocation was needed"));
     const int device = range->device;
     ++runtime().counters.synchronizations;
     const cudaError_t error = run_all(device);
@@ -49,8 +52,8 @@ cudaError_t free_for(const char* function, void* pointer, bool pinned) {
 std::string check_side(const char* side, const void* pointer, std::size_t bytes, bool device) {
   const DeviceRange* const range = range_of(pointer, bytes);
   if (device ? on_device(range) : on_host(range) && (range != nullptr || !overlaps_range(pointer, bytes))) return "";
-  return cat(side, " ", fmt::ptr(pointer), " is ", describe_address(pointer), ", ", bytes, " bytes of the ", device ? "device's" : "host's",
-             " memory were needed");
+  return cat(side, " ", fmt::ptr(pointer), " is ", describe_address(pointer), ", ", bytes, " bytes of the ",
+             device ? "device's" : "host's", " memory were needed");
 }
 
 struct Copy {
@@ -74,22 +77,26 @@ struct Copy {
 std::string classify(Copy& copy, cudaMemcpyKind kind) {
   const DeviceRange* const to = range_of(copy.to, copy.bytes);
   const DeviceRange* const from = range_of(copy.from, copy.bytes);
-  copy.to_device = kind == cudaMemcpyDefault ? on_device(to) : kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-  copy.from_device = kind == cudaMemcpyDefault ? on_device(from) : kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  copy.to_device =
+      kind == cudaMemcpyDefault ? on_device(to) : kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  copy.from_device =
+      kind == cudaMemcpyDefault ? on_device(from) : kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   copy.pageable = (!copy.to_device && to == nullptr) || (!copy.from_device && from == nullptr);
   const std::string wrong = check_side("target", copy.to, copy.bytes, copy.to_device);
   return wrong.empty() ? check_side("source", copy.from, copy.bytes, copy.from_device) : wrong;
 }
 
-cudaError_t copy_for(const char* function, void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t handle,
-                     bool waits) {
+cudaError_t copy_for(const char* function, void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                     cudaStream_t handle, bool waits) {
   return call(function, [&] {
     if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
     const cudaStream_t stream = resolve(handle);
-    if (stream == nullptr) return refuse(cudaErrorInvalidResourceHandle, cat(function, ": the stream is not a live one"));
+    if (stream == nullptr)
+      return refuse(cudaErrorInvalidResourceHandle, cat(function, ": the stream is not a live one"));
     if (bytes == 0) return cudaSuccess;
     Copy copy{to, from, bytes};
-    if (const std::string wrong = classify(copy, kind); !wrong.empty()) return refuse(cudaErrorInvalidValue, cat(function, ": ", wrong));
+    if (const std::string wrong = classify(copy, kind); !wrong.empty())
+      return refuse(cudaErrorInvalidValue, cat(function, ": ", wrong));
     if (waits) {
       if (const cudaError_t error = refuse_in_capture(nullptr, function); error != cudaSuccess) return error;
     }
@@ -107,9 +114,11 @@ cudaError_t copy_for(const char* function, void* to, const void* from, std::size
 cudaError_t set_for(const char* function, void* to, int value, std::size_t bytes, cudaStream_t handle) {
   return call(function, [&] {
     const cudaStream_t stream = resolve(handle);
-    if (stream == nullptr) return refuse(cudaErrorInvalidResourceHandle, cat(function, ": the stream is not a live one"));
+    if (stream == nullptr)
+      return refuse(cudaErrorInvalidResourceHandle, cat(function, ": the stream is not a live one"));
     if (bytes == 0) return cudaSuccess;
-    if (range_of(to, bytes) == nullptr) return refuse(cudaErrorInvalidValue, cat(function, ": ", check_side("target", to, bytes, true)));
+    if (range_of(to, bytes) == nullptr)
+      return refuse(cudaErrorInvalidValue, cat(function, ": ", check_side("target", to, bytes, true)));
     return submit(stream, {function, [=] { std::memset(to, value, bytes); }});
   });
 }
@@ -118,11 +127,15 @@ cudaError_t set_for(const char* function, void* to, int value, std::size_t bytes
 
 extern "C" {
 
-cudaError_t cudaMalloc(void** pointer, std::size_t bytes) { return allocate_for("cudaMalloc", pointer, bytes, RangeKind::kDevice); }
+cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  return allocate_for("cudaMalloc", pointer, bytes, RangeKind::kDevice);
+}
 cudaError_t cudaMallocManaged(void** pointer, std::size_t bytes, unsigned) {
   return allocate_for("cudaMallocManaged", pointer, bytes, RangeKind::kManaged);
 }
-cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) { return allocate_for("cudaMallocHost", pointer, bytes, RangeKind::kPinned); }
+cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
+  return allocate_for("cudaMallocHost", pointer, bytes, RangeKind::kPinned);
+}
 cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned) {
   return allocate_for("cudaHostAlloc", pointer, bytes, RangeKind::kPinned);
 }
@@ -175,7 +188,9 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   return copy_for("cudaMemcpyAsync", to, from, bytes, kind, stream, false);
 }
-cudaError_t cudaMemset(void* to, int value, std::size_t bytes) { return set_for("cudaMemset", to, value, bytes, nullptr); }
+cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
+  return set_for("cudaMemset", to, value, bytes, nullptr);
+}
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
   return set_for("cudaMemsetAsync", to, value, bytes, stream);
 }

@@ -1,4 +1,5 @@
-// Races between threads of a block, which only the thread sanitizer sees. One kernel a run, by name; the sanitizer reports or does not.
+// Races between threads of a block, which only the thread sanitizer sees. One kernel a run, by name; the sanitizer
+// reports or does not.
 #include <cstdio>
 #include <string>
 

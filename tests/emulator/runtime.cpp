@@ -44,8 +44,8 @@ void reset(Runtime& state, int devices) {
 }
 
 bool needs_device(const std::string& function) {
-  return function != "cudaGetDeviceCount" && function != "cudaDriverGetVersion" && function != "cudaRuntimeGetVersion" &&
-         function != "cudaHostRegister" && function != "cudaHostUnregister";
+  return function != "cudaGetDeviceCount" && function != "cudaDriverGetVersion" &&
+         function != "cudaRuntimeGetVersion" && function != "cudaHostRegister" && function != "cudaHostUnregister";
 }
 
 }  // namespace
@@ -72,9 +72,9 @@ cudaError_t refuse(cudaError_t error, const std::string& why) {
 
 cudaError_t break_device(int device, const FaultError& fault) {
   Runtime& state = runtime();
-  const cudaError_t error = fault.kind() == FaultKind::kOutOfBounds   ? cudaErrorIllegalAddress
+  const cudaError_t error = fault.kind() == FaultKind::kOutOfBounds  ? cudaErrorIllegalAddress
                             : fault.kind() == FaultKind::kMisaligned ? cudaErrorMisalignedAddress
-                                                                      : cudaErrorLaunchFailure;
+                                                                     : cudaErrorLaunchFailure;
   state.devices[static_cast<std::size_t>(device)]->broken = error;
   state.fault = Fault{fault.kind(), fault.what()};
   return error;
@@ -140,7 +140,8 @@ cudaError_t last_error(bool clear) {
 
 std::string demangled(const char* mangled) {
   int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(mangled, nullptr, nullptr, &status), std::free);
+  const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
+                                                         std::free);
   return status == 0 ? text.get() : mangled;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// State behind the vendor's interface: devices, errors, streams of queued work. Internal to the emulator; all of it under one lock.
+// State behind the vendor's interface: devices, errors, streams of queued work. Internal to the emulator; all of it
+// under one lock.
 #include <deque>
 #include <functional>
 #include <memory>
@@ -33,7 +34,8 @@ struct QueuedWork {
 
 }  // namespace kvgauge::cuda::emulator
 
-/// Work is done when somebody waits for it, as late as the vendor's rules allow: what the host reads without waiting is still old.
+/// Work is done when somebody waits for it, as late as the vendor's rules allow: what the host reads without waiting is
+/// still old.
 struct CUstream_st {
   int device = 0;
   bool blocking = true;  ///< ordered with the default stream
@@ -48,7 +50,7 @@ struct CUevent_st {
   bool timed = true;
   bool recorded = false;
   kvgauge::cuda::emulator::Position position;
-  std::shared_ptr<std::int64_t> nanoseconds;  ///< when it happened; -1 before
+  std::shared_ptr<std::int64_t> nanoseconds;                ///< when it happened; -1 before
   std::weak_ptr<kvgauge::cuda::emulator::Capture> capture;  ///< recorded while this was captured
   std::map<cudaStream_t, std::size_t> seen;                 ///< nodes of each stream that come before it
 };
@@ -68,7 +70,7 @@ struct Capture {
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   bool invalid = false;
   std::vector<Work> nodes;
-  std::map<cudaStream_t, std::size_t> nodes_of;                          ///< by stream that takes part
+  std::map<cudaStream_t, std::size_t> nodes_of;                         ///< by stream that takes part
   std::map<cudaStream_t, std::map<cudaStream_t, std::size_t>> seen_by;  ///< what comes before a stream's next node
 };
 
@@ -93,7 +95,7 @@ struct Runtime {
     int left;
     cudaError_t error;
   };
-  std::multimap<std::string, Injected> failures;   ///< by function
+  std::multimap<std::string, Injected> failures;  ///< by function
   std::multimap<std::string, int> kernel_faults;  ///< by part of the kernel's name
   Runtime();
 };
@@ -106,7 +108,8 @@ cudaError_t set_last_error(cudaError_t error);
 cudaError_t last_error(bool clear);
 cudaError_t refuse(cudaError_t error, const std::string& why);  ///< a call's argument; recorded as kBadCall
 cudaError_t break_device(int device, const FaultError& fault);
-/// Counts the call. @return an injected failure, "no driver", "no device" or what broke the current device; cudaSuccess: go on
+/// Counts the call. @return an injected failure, "no driver", "no device" or what broke the current device;
+/// cudaSuccess: go on
 cudaError_t enter(const char* function);
 
 /// Frame of every function of the vendor's interface.

@@ -254,7 +254,8 @@ TEST_F(Runtime, AnExecutorReplacesTheFibresAndIsRecorded) {
   EXPECT_EQ(memory.values(), (std::vector<int>{200, 300, 400}));
   EXPECT_EQ(name, "kvgauge::cuda::add_kernel(kvgauge::cuda::AddArgs)");
   EXPECT_EQ(emulator::counters().launches.at(name), 3);
-  emulator::set_executor("broken", [](const emulator::Launch&) { throw std::runtime_error("line 12: unknown opcode"); });
+  emulator::set_executor("broken",
+                         [](const emulator::Launch&) { throw std::runtime_error("line 12: unknown opcode"); });
   add(nullptr, memory.data(), 3, 1);
   expect_fault(emulator::FaultKind::kExecutor, {"add_kernel", "broken", "line 12: unknown opcode"});
   emulator::record_launches("");

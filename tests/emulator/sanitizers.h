@@ -1,5 +1,6 @@
 #pragma once
-// KVGAUGE_EMULATOR_ASAN where the address sanitizer is on, under either compiler. (KVGAUGE_EMULATOR_TSAN comes from CMake.)
+// KVGAUGE_EMULATOR_ASAN where the address sanitizer is on, under either compiler. (KVGAUGE_EMULATOR_TSAN comes from
+// CMake.)
 #if defined(__SANITIZE_ADDRESS__)
 #define KVGAUGE_EMULATOR_ASAN 1
 #elif defined(__has_feature)

@@ -144,7 +144,8 @@ class SeededBugs : public EmulatorTest {
     out_.reset();
     start_again();
   }
-  void start(void (*kernel)(cuda::BugArgs), unsigned blocks, unsigned threads, unsigned shared_bytes = 0, int count = 0) {
+  void start(void (*kernel)(cuda::BugArgs), unsigned blocks, unsigned threads, unsigned shared_bytes = 0,
+             int count = 0) {
     launch(nullptr, {dim3(blocks), dim3(threads), shared_bytes}, kernel, {in_->data(), out_->data(), count});
   }
   std::vector<float> results() const { return out_->values(); }
@@ -176,13 +177,15 @@ TEST_F(SeededBugs, AMissingTrailingBarrierIsWrongInEveryOrder) {
     start(cuda::missing_trailing_barrier_kernel, 1, 128);
     constexpr float kOnce = 128.f * 129.f / 2.f;
     const auto got = results();
-    EXPECT_NE(std::vector<float>(got.begin(), got.begin() + 128), std::vector<float>(128, kOnce + 2 * kOnce)) << name(order);
+    EXPECT_NE(std::vector<float>(got.begin(), got.begin() + 128), std::vector<float>(128, kOnce + 2 * kOnce))
+        << name(order);
   }
 }
 
 TEST_F(SeededBugs, AnIndexOneTooHighTouchesWhatLiesBehind) {
   start(cuda::index_one_too_high_kernel, 1, kCount);
-  expect_fault(FaultKind::kOutOfBounds, {"index_one_too_high_kernel", "block (0,0,0)", "thread (255,0,0)", "0 bytes behind cudaMalloc 2"});
+  expect_fault(FaultKind::kOutOfBounds,
+               {"index_one_too_high_kernel", "block (0,0,0)", "thread (255,0,0)", "0 bytes behind cudaMalloc 2"});
   EXPECT_EQ(cudaGetLastError(), cudaErrorIllegalAddress);
   EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorIllegalAddress) << "a broken device stays broken";
 }

@@ -1,8 +1,8 @@
 #include "signals.h"
 
+#include <ucontext.h>
 #include <csignal>
 #include <memory>
-#include <ucontext.h>
 
 #include "block.h"
 #include "core/cat.h"
@@ -23,7 +23,8 @@ void raise() {
   if (g_signal == SIGFPE) raise_fault(FaultKind::kTrap, "integer division by zero");
   if (below_stack(g_block.current->fibre, g_address))
     raise_fault(FaultKind::kStackOverflow, cat("needs more than ", kStackBytes, " bytes of stack"));
-  raise_fault(FaultKind::kOutOfBounds, cat("touches ", fmt::ptr(g_address), ", which is ", describe_address(g_address)));
+  raise_fault(FaultKind::kOutOfBounds,
+              cat("touches ", fmt::ptr(g_address), ", which is ", describe_address(g_address)));
 }
 
 /// Where the interrupted fibre goes on. The frames above cannot be unwound: it may have been interrupted anywhere.
@@ -48,7 +49,8 @@ void handle(int signal, siginfo_t* info, void* context) {
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   constexpr greg_t kBelowLeafFrames = 128;  // of the calling convention
   greg_t stack = (registers[REG_RSP] - kBelowLeafFrames) & ~greg_t{63};
-  if (below_stack(g_block.current->fibre, g_address)) stack = reinterpret_cast<greg_t>(g_landing_stack + sizeof(g_landing_stack));
+  if (below_stack(g_block.current->fibre, g_address))
+    stack = reinterpret_cast<greg_t>(g_landing_stack + sizeof(g_landing_stack));
   registers[REG_RSP] = stack - 8;  // aligned as after a call
   registers[REG_RIP] = reinterpret_cast<greg_t>(&land);
 }

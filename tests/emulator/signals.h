@@ -2,7 +2,8 @@
 
 namespace kvgauge::cuda::emulator {
 
-/// While it lives, SIGSEGV, SIGBUS and SIGFPE inside a fibre become faults of its thread; elsewhere they do what they did before.
+/// While it lives, SIGSEGV, SIGBUS and SIGFPE inside a fibre become faults of its thread; elsewhere they do what they
+/// did before.
 class CatchSignals {
  public:
   CatchSignals();

@@ -59,7 +59,8 @@ cudaError_t run_first(CUstream_st& stream) {
 }
 
 std::int64_t now() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 cudaError_t create_stream(cudaStream_t* stream, unsigned flags) {
@@ -130,7 +131,8 @@ cudaError_t submit(cudaStream_t stream, Work work) {
     for (const auto& capture : runtime().captures) {
       if (!capture->origin->blocking || capture->origin->device != stream->device) continue;
       capture->invalid = true;
-      return refuse(cudaErrorStreamCaptureImplicit, cat(work.what, ": the default stream waits for a stream that is being captured"));
+      return refuse(cudaErrorStreamCaptureImplicit,
+                    cat(work.what, ": the default stream waits for a stream that is being captured"));
     }
   }
   order_with_default(stream);
@@ -206,16 +208,19 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
         if (position.stream == stream) position.number = 0, position.stream = other;
     for (const cudaEvent_t event : runtime().events)
       if (event->position.stream == stream) event->position = {nullptr, 0};
-    for (const auto& device : runtime().devices) std::erase_if(device->default_stream.next_after, [&](const Position& p) { return p.stream == stream; });
+    for (const auto& device : runtime().devices)
+      std::erase_if(device->default_stream.next_after, [&](const Position& p) { return p.stream == stream; });
     if (stream->capture != nullptr) {
       stream->capture->invalid = true;
       std::erase(runtime().captures, stream->capture);
     }
     runtime().streams.erase(stream);
     for (const cudaStream_t other : runtime().streams)
-      for (QueuedWork& item : other->items) std::erase_if(item.after, [&](const Position& p) { return p.stream == stream; });
+      for (QueuedWork& item : other->items)
+        std::erase_if(item.after, [&](const Position& p) { return p.stream == stream; });
     for (const auto& device : runtime().devices)
-      for (QueuedWork& item : device->default_stream.items) std::erase_if(item.after, [&](const Position& p) { return p.stream == stream; });
+      for (QueuedWork& item : device->default_stream.items)
+        std::erase_if(item.after, [&](const Position& p) { return p.stream == stream; });
     delete stream;
     return error;
   });
@@ -225,7 +230,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   return call("cudaStreamSynchronize", [&] {
     const cudaStream_t stream = resolve(handle);
     if (stream == nullptr) return bad_stream("cudaStreamSynchronize");
-    if (const cudaError_t error = refuse_in_capture(stream, "cudaStreamSynchronize"); error != cudaSuccess) return error;
+    if (const cudaError_t error = refuse_in_capture(stream, "cudaStreamSynchronize"); error != cudaSuccess)
+      return error;
     ++runtime().counters.synchronizations;
     if (is_default(stream)) return run_all(stream->device);
     return run_until({stream, stream->queued});
@@ -245,7 +251,8 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
 
 cudaError_t cudaDeviceSynchronize() {
   return call("cudaDeviceSynchronize", [&] {
-    if (const cudaError_t error = refuse_in_capture(nullptr, "cudaDeviceSynchronize"); error != cudaSuccess) return error;
+    if (const cudaError_t error = refuse_in_capture(nullptr, "cudaDeviceSynchronize"); error != cudaSuccess)
+      return error;
     ++runtime().counters.synchronizations;
     return run_all(current_device());
   });
@@ -259,7 +266,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
     if (const auto capture = event->capture.lock()) return wait_in_capture(stream, *event, capture);
     if (stream->capture != nullptr) {
       stream->capture->invalid = true;
-      return refuse(cudaErrorStreamCaptureIsolation, "cudaStreamWaitEvent: a captured stream would wait for work outside its capture");
+      return refuse(cudaErrorStreamCaptureIsolation,
+                    "cudaStreamWaitEvent: a captured stream would wait for work outside its capture");
     }
     if (event->recorded && event->position.stream != nullptr) order_after(stream, event->position);
     return cudaSuccess;
@@ -273,7 +281,8 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, void (*function)(void*), voi
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   return call("cudaEventCreateWithFlags", [&] {
-    if (event == nullptr || (flags & ~(cudaEventBlockingSync | cudaEventDisableTiming)) != 0) return cudaErrorInvalidValue;
+    if (event == nullptr || (flags & ~(cudaEventBlockingSync | cudaEventDisableTiming)) != 0)
+      return cudaErrorInvalidValue;
     auto created = std::make_unique<CUevent_st>();
     created->device = current_device();
     created->timed = (flags & cudaEventDisableTiming) == 0;
@@ -337,7 +346,8 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
   return call("cudaEventElapsedTime", [&] {
     for (const cudaEvent_t event : {begin, end}) {
       if (!runtime().events.contains(event)) return bad_event("cudaEventElapsedTime");
-      if (!event->timed || !event->recorded) return refuse(cudaErrorInvalidResourceHandle, "cudaEventElapsedTime: an event without a time");
+      if (!event->timed || !event->recorded)
+        return refuse(cudaErrorInvalidResourceHandle, "cudaEventElapsedTime: an event without a time");
       if (*event->nanoseconds < 0) return cudaErrorNotReady;
     }
     *milliseconds = static_cast<float>(*end->nanoseconds - *begin->nanoseconds) * 1e-6f;

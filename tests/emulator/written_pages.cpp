@@ -26,7 +26,8 @@ void copy_bytes(std::byte* to, const std::byte* from, std::size_t bytes) {
 WrittenPages::WrittenPages() {
   for (const MappedRange& mapped : mapped_ranges()) {
     Watched watched{mapped.range, mapped.begin, mapped.bytes, nullptr, {}, {}, {}};
-    void* const before = mmap(nullptr, watched.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const before =
+        mmap(nullptr, watched.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (before == MAP_FAILED) throw std::bad_alloc();
     watched.before = static_cast<std::byte*>(before);
     watched.written.assign((watched.bytes + kPage - 1) / kPage, 0);
@@ -81,7 +82,8 @@ void WrittenPages::rewind() const {
   for (const Watched& watched : watched_)
     for (std::size_t page = 0; page < watched.written.size(); ++page)
       if (watched.written[page] != 0)
-        copy_bytes(watched.begin + page * kPage, watched.before + page * kPage, std::min(kPage, watched.bytes - page * kPage));
+        copy_bytes(watched.begin + page * kPage, watched.before + page * kPage,
+                   std::min(kPage, watched.bytes - page * kPage));
 }
 
 std::string WrittenPages::first_difference() const {

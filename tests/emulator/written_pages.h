@@ -1,6 +1,6 @@
 #pragma once
-// Which pages of device memory a kernel writes, and what was in them: so that a kernel can run again from the same memory without copying
-// all of it.
+// Which pages of device memory a kernel writes, and what was in them: so that a kernel can run again from the same
+// memory without copying all of it.
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -9,7 +9,8 @@
 
 namespace kvgauge::cuda::emulator {
 
-/// Watches all live ranges; one at a time. The first write to a page is a signal, which CatchSignals passes on to note().
+/// Watches all live ranges; one at a time. The first write to a page is a signal, which CatchSignals passes on to
+/// note().
 class WrittenPages {
  public:
   WrittenPages();

@@ -1,5 +1,5 @@
-// A request whose numbers are not finite gets an `error`; its neighbours in the batch do not notice. The numbers are broken in the
-// embedding of one token, so that its hidden states, and with them its keys, values and logits, are NaN.
+// A request whose numbers are not finite gets an `error`; its neighbours in the batch do not notice. The numbers are
+// broken in the embedding of one token, so that its hidden states, and with them its keys, values and logits, are NaN.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -19,7 +19,8 @@ constexpr std::int32_t kBrokenToken = 11;
 
 // The tiny Llama 3.1 (untied head) with a row of 0xff bytes, NaN in every float type, in its embedding table.
 void write_broken_model(const std::filesystem::path& folder) {
-  std::filesystem::copy(testing::repo_path("tests/golden/models/llama31"), folder, std::filesystem::copy_options::recursive);
+  std::filesystem::copy(testing::repo_path("tests/golden/models/llama31"), folder,
+                        std::filesystem::copy_options::recursive);
   std::fstream file(folder / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
   std::uint64_t header_bytes = 0;
   file.read(reinterpret_cast<char*>(&header_bytes), sizeof header_bytes);
@@ -69,7 +70,8 @@ TEST_P(NotFinite, OneRowGetsAnErrorAndTheOthersFinish) {
     const auto want = run(alone, {first, last});
     const auto got = run(together, {first, broken, last});
     for (const Finished& finished : want)
-      for (const std::int32_t token : finished.answers[0].tokens) ASSERT_NE(token, kBrokenToken) << "pick another token";
+      for (const std::int32_t token : finished.answers[0].tokens)
+        ASSERT_NE(token, kBrokenToken) << "pick another token";
     EXPECT_NE(got[1].error.find("not finite"), std::string::npos) << got[1].error;
     for (const auto& [index, other] : {std::pair{0, 0}, std::pair{2, 1}}) {
       const Finished &a = got[static_cast<std::size_t>(index)], &b = want[static_cast<std::size_t>(other)];

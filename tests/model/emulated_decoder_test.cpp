@@ -1,5 +1,5 @@
-// The decoder on the emulated device against transformers in float64: the three architectures in f32, and in bf16, where attention runs on
-// the tensor-core paths.
+// The decoder on the emulated device against transformers in float64: the three architectures in f32, and in bf16,
+// where attention runs on the tensor-core paths.
 #include <gtest/gtest.h>
 
 #include "cuda/cuda_backend.h"
@@ -36,8 +36,9 @@ TEST_P(EmulatedDecoder, AgreesWithTransformersInF32) {
     }
 }
 
-// Inputs of every product, the cache, and attention's queries and weights are rounded to 8 bits of mantissa: some 14 roundings of 2^-9 a
-// layer, 3 layers and the head add up to sqrt(43) 2^-9 = 1.3 %, stated with a factor of 3 for the worst element.
+// Inputs of every product, the cache, and attention's queries and weights are rounded to 8 bits of mantissa: some 14
+// roundings of 2^-9 a layer, 3 layers and the head add up to sqrt(43) 2^-9 = 1.3 %, stated with a factor of 3 for the
+// worst element.
 TEST_P(EmulatedDecoder, StaysWithinItsRoundingInBf16) {
   const GoldenTensors golden(model() / "golden.safetensors");
   const auto ids = golden.ints("long.ids");

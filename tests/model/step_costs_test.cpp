@@ -16,7 +16,8 @@ double bytes_of(const std::vector<OperationCost>& costs, const std::string& part
   return bytes;
 }
 
-// Published parameter counts less the embedding table, which a decode step does not read: 8.03e9 - 128256 * 4096, and so on.
+// Published parameter counts less the embedding table, which a decode step does not read: 8.03e9 - 128256 * 4096, and
+// so on.
 TEST(StepCosts, OneTokenReadsTheWeightsOnce) {
   const struct {
     const char* shape;

@@ -288,10 +288,8 @@ TEST_P(PagedAttention, BitsOfARowDoNotDependOnChunksBatchOrThreads) {
     for (const int threads : GetParam().on_device() ? std::vector{1} : std::vector{1, 2, 3}) {
       const auto backend = backend_for(GetParam(), kF32, true, threads);
       const auto slice_at = [&](std::int64_t first, std::int64_t count) {
-        return SequenceSlice{.first_row = first,
-                             .rows = count,
-                             .first_position = context + first,
-                             .blocks = whole.tables[0].data()};
+        return SequenceSlice{
+            .first_row = first, .rows = count, .first_position = context + first, .blocks = whole.tables[0].data()};
       };
       const auto run = [&](const std::vector<SequenceSlice>& slices, GuardedMatrix& out) {
         PagedAttentionArgs args = whole.args();
@@ -306,7 +304,8 @@ TEST_P(PagedAttention, BitsOfARowDoNotDependOnChunksBatchOrThreads) {
         for (int i = std::uniform_int_distribution<>(1, 5)(random); i > 0 && first < rows; --i) {
           const std::int64_t most = random() % 3 == 0 ? 200 : random() % 2 == 0 ? 20 : 1;
           slices.push_back(slice_at(
-              first, std::min<std::int64_t>(rows - first, std::uniform_int_distribution<std::int64_t>(1, most)(random))));
+              first,
+              std::min<std::int64_t>(rows - first, std::uniform_int_distribution<std::int64_t>(1, most)(random))));
           first += slices.back().rows;
         }
         run(slices, out);
