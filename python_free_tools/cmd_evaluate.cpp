@@ -1,17 +1,21 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "cli.h"
 #include "core/cat.h"
+#include "core/json.h"
+#include "core/mapped_file.h"
 #include "core/printable.h"
 #include "kvgauge/error.h"
 #include "metrics/evaluation.h"
 #include "option_values.h"
 #include "report/evaluation_report.h"
+#include "report/graded_rows.h"
 #include "report/input_row.h"
 #include "report/jsonl_reader.h"
-#include "report/output_row.h"
+#include "report/manifest.h"
 #include "result_file.h"
 
 namespace kvgauge::cli {
@@ -21,103 +25,88 @@ constexpr const char* kExamples = R"(
 Examples:
   kvgauge evaluate --input graded.jsonl
   kvgauge evaluate --input graded.jsonl --score kv_coe.normalized.c --score prob.nll --format json --output evaluation.json
+  kvgauge evaluate --input graded.jsonl --compare kv_coe.normalized.c prob.nll --against none
 )";
 
 struct EvaluateOptions {
-  std::string input, output = "-", format = "md", nan_policy = "worst";
-  std::vector<std::string> scores;
+  std::string input, output = "-", format = "md", nan_policy = "worst", against = "neg_length", manifest;
+  std::vector<std::string> scores, compare;  // compare: pairs, flat
+  std::int64_t seed = 0, resamples = 1000;
   bool quiet = false;
 };
 
-/// Graded rows as columns; a score that a row lacks is undefined there.
-class Table {
- public:
-  explicit Table(std::vector<std::string> wanted) : wanted_(std::move(wanted)) {
-    for (const std::string& path : wanted_) column(path);
+bool is_baseline(const std::string& score) { return score == "neg_length" || score == "complete"; }
+
+/// The flag that asks for each score, for messages.
+std::vector<std::pair<const char*, std::string>> compared_scores(const EvaluateOptions& o) {
+  std::vector<std::pair<const char*, std::string>> out;
+  if (!o.against.empty() && o.against != "none") out.emplace_back("--against", o.against);
+  for (const std::string& score : o.compare) out.emplace_back("--compare", score);
+  return out;
+}
+
+std::vector<std::string> wanted_scores(const EvaluateOptions& o) {
+  std::vector<std::string> wanted = o.scores;
+  if (wanted.empty()) return wanted;
+  for (const auto& [flag, score] : compared_scores(o))
+    if (!is_baseline(score) && std::find(wanted.begin(), wanted.end(), score) == wanted.end()) wanted.push_back(score);
+  return wanted;
+}
+
+// That of the answers beside the input unless one is named.
+std::optional<Json> manifest_of(const EvaluateOptions& o, const JsonlReader& input) {
+  if (!o.manifest.empty()) {
+    Json manifest = parse_json(MappedFile(o.manifest).text(), o.manifest);
+    if (!manifest.is_object()) throw FormatError(cat(o.manifest, ": no object, a manifest of kvgauge was needed"));
+    return manifest;
   }
+  return input.is_regular() ? read_manifest(o.input) : std::nullopt;
+}
 
-  void add(const OrderedJson& row, const std::string& where) {
-    const OrderedJson& ours = kvgauge_fields(row);
-    for (const OrderedJson* const fields : {&row, &ours})
-      if (const OrderedJson* const error = member(fields, "error"); error && !error->is_null()) {
-        ++failed_;
-        return;
-      }
-    const OrderedJson* const correct = member(&row, "correct");
-    if (!correct || !correct->is_boolean())
-      throw FormatError(cat(where, ": no true or false in 'correct', a row of `kvgauge grade` was needed"));
-    const OrderedJson* const reason = member(&ours, "finish_reason");
-    input_.correct.push_back(correct->get<bool>());
-    input_.complete.push_back(!reason || *reason == "stop");
-    input_.tokens.push_back(completion_tokens(ours));
-    if (const OrderedJson* const scores = member(&ours, "scores")) walk(*scores, "");
-    for (auto& [path, values] : input_.scores) values.resize(input_.correct.size(), kUndefined);
-  }
+EvaluationOptions evaluation_options(const EvaluateOptions& o, const GradedRows& rows) {
+  const std::vector<std::string> names = rows.score_names();
+  for (const auto& [flag, score] : compared_scores(o))
+    if (!is_baseline(score) && std::find(names.begin(), names.end(), score) == names.end())
+      throw UsageError(cat(flag, ": no row has '", printable(score), "' under 'scores'; neg_length and complete are ",
+                           "the baselines"));
+  EvaluationOptions options{.nan_policy = parse_nan_policy(o.nan_policy),
+                            .bootstrap = {.resamples = static_cast<int>(o.resamples),
+                                          .seed = static_cast<std::uint64_t>(o.seed)},
+                            .against = o.against == "none" ? "" : o.against};
+  for (std::size_t i = 0; i + 1 < o.compare.size(); i += 2) options.compare.emplace_back(o.compare[i], o.compare[i + 1]);
+  return options;
+}
 
-  const EvaluationInput& finish(const std::string& file) {
-    if (input_.correct.empty()) throw InputError(cat(file, ": found no graded row, at least one was needed"));
-    for (const std::string& path : wanted_)
-      if (!seen(path)) throw UsageError(cat("--score: no row has '", printable(path), "' under 'scores'"));
-    return input_;
-  }
-  std::int64_t failed() const { return failed_; }
-
- private:
-  // With n > 1, `usage` counts all answers; the row's scores are the first one's.
-  static std::int64_t completion_tokens(const OrderedJson& row) {
-    const OrderedJson* const candidates = member(&row, "candidates");
-    const OrderedJson* const tokens = candidates && candidates->is_array() && !candidates->empty()
-                                          ? member(&candidates->front(), "completion_tokens")
-                                          : member(member(&row, "usage"), "completion_tokens");
-    return tokens && tokens->is_number_integer() ? tokens->get<std::int64_t>() : -1;
-  }
-
-  std::vector<double>& column(const std::string& path) {
-    const auto at = std::find_if(input_.scores.begin(), input_.scores.end(),
-                                 [&](const auto& score) { return score.first == path; });
-    return at != input_.scores.end() ? at->second : input_.scores.emplace_back(path, std::vector<double>()).second;
-  }
-
-  bool seen(const std::string& path) const { return std::find(seen_.begin(), seen_.end(), path) != seen_.end(); }
-
-  void walk(const OrderedJson& scores, const std::string& prefix) {
-    if (!scores.is_object()) return;
-    for (const auto& member : scores.items()) {
-      const std::string path = prefix + member.key();
-      if (member.value().is_object()) walk(member.value(), path + ".");
-      if (!member.value().is_number() && !member.value().is_null()) continue;
-      if (!wanted_.empty() && std::find(wanted_.begin(), wanted_.end(), path) == wanted_.end()) continue;
-      if (!seen(path)) seen_.push_back(path);
-      std::vector<double>& values = column(path);
-      values.resize(input_.correct.size(), kUndefined);
-      if (member.value().is_number()) values.back() = member.value().get<double>();
-    }
-  }
-
-  std::vector<std::string> wanted_, seen_;
-  EvaluationInput input_;
-  std::int64_t failed_ = 0;
-};
+std::string written(const EvaluationReport& report, const std::string& format) {
+  if (format == "json") return evaluation_json(report).dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+  if (format == "csv") return evaluation_csv(report);
+  return evaluation_markdown(report);
+}
 
 int evaluate(const EvaluateOptions& o) {
   if (o.input.empty()) throw UsageError("--input: not given, a graded JSONL file or - for stdin was needed");
-  if (o.format == "html") throw UsageError("--format: 'html' is not in this version, one of md, json, csv was needed");
-  parse_choice("--format", o.format, {"md", "json", "csv"});
-  const EvaluationOptions options{.nan_policy = parse_nan_policy(o.nan_policy)};
+  parse_nan_policy(o.nan_policy);
+  ResultFile output(o.output);
   JsonlReader input(o.input);
-  Table table(o.scores);
+  GradedRows rows(wanted_scores(o));
   while (const auto line = input.next()) {
     const std::string where = cat(input.name(), ":", line->number);
-    table.add(parse_row(*line, where), where);
+    rows.add(parse_row(*line, where), where);
   }
-  const Evaluation evaluation = kvgauge::evaluate(table.finish(input.name()), options);
-  ResultFile output(o.output);
-  output.write(o.format == "json"  ? evaluation_json(evaluation).dump(2) + "\n"
-               : o.format == "csv" ? evaluation_csv(evaluation)
-                                   : evaluation_markdown(evaluation));
+  rows.finish(input.name());
+  const EvaluationOptions options = evaluation_options(o, rows);
+  EvaluationReport report{.evaluation = kvgauge::evaluate(rows.columns(), options),
+                          .selection = rows.selection().result(rows.score_names(), options.bootstrap),
+                          .input = input.name(),
+                          .input_sha256 = input.is_regular() ? inspect_input(o.input).sha256 : "",
+                          .failed = rows.failed(),
+                          .first_error = rows.first_error(),
+                          .ungraded_candidates = rows.ungraded_candidates(),
+                          .manifest = manifest_of(o, input)};
+  output.write(written(report, o.format));
   output.finish();
-  if (table.failed() > 0 && !o.quiet)
-    std::fputs(cat("kvgauge: ", table.failed(), " rows with an error are left out\n").c_str(), stderr);
+  if (rows.failed() > 0 && !o.quiet)
+    std::fputs(cat("kvgauge: ", rows.failed(), " rows with an error are left out\n").c_str(), stderr);
   return kDone;
 }
 
@@ -129,11 +118,22 @@ Command add_evaluate(CLI::App& root) {
   const auto o = std::make_shared<EvaluateOptions>();
   add_text(*app, "--input", o->input, "FILE", "graded JSONL (rows of `kvgauge grade`), or - for stdin");
   add_text(*app, "--output", o->output, "FILE", "the report, or - for stdout (the default)");
-  add_text(*app, "--format", o->format, "md|json|csv", "of the report (md)");
+  add_choice(*app, "--format", o->format, {"md", "json", "csv"}, "of the report (md)");
   app->add_option("--score", o->scores,
                   "only this score, by its dotted path under 'scores'; may be given several times")
       ->type_name("PATH")
       ->allow_extra_args(false);
+  add_text(*app, "--against", o->against, "PATH",
+           "the score that every other one is compared with (neg_length: does it beat the length?); none for none");
+  app->add_option("--compare", o->compare,
+                  "two scores to compare: DeLong and paired bootstrap; may be given several times")
+      ->type_name("A B")
+      ->expected(2)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_text(*app, "--manifest", o->manifest, "FILE",
+           "of the job that made the answers, for the report's header (INPUT.manifest.json)");
+  add_count(*app, "--resamples", o->resamples, 1, 1000000, "bootstrap resamples behind each interval (1000)");
+  add_count(*app, "--seed", o->seed, 0, INT64_MAX, "of the bootstrap (0)");
   add_choice(*app, "--nan-policy", o->nan_policy, {"worst", "drop", "zero"},
              "what an undefined score counts as (worst)");
   app->add_flag("--quiet", o->quiet, "no warnings");

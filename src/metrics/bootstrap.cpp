@@ -12,31 +12,6 @@
 namespace kvgauge {
 namespace {
 
-// Row -> 2 * (rank of its score among the distinct ones, ascending) + label: the counter that a draw of it increments.
-std::vector<std::uint32_t> counter_of_row(std::span<const double> scores, std::span<const std::uint8_t> correct) {
-  std::vector<std::uint32_t> order(scores.size()), counter(scores.size());
-  std::iota(order.begin(), order.end(), 0u);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return scores[a] < scores[b]; });
-  std::uint32_t group = 0;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    if (i > 0 && scores[order[i]] != scores[order[i - 1]]) ++group;
-    counter[order[i]] = 2 * group + (correct[order[i]] ? 1 : 0);
-  }
-  return counter;
-}
-
-// Mann-Whitney over groups of equal scores, ascending: wrong rows below plus half of those level with each right one.
-double auroc_of_counts(const std::vector<std::uint32_t>& counts) {
-  double wrong_below = 0, right = 0, twice_pairs = 0;
-  for (std::size_t group = 0; group < counts.size(); group += 2) {
-    const double wrong_here = counts[group], right_here = counts[group + 1];
-    twice_pairs += right_here * (2 * wrong_below + wrong_here);
-    wrong_below += wrong_here;
-    right += right_here;
-  }
-  return wrong_below > 0 && right > 0 ? twice_pairs / (2 * wrong_below * right) : kUndefined;
-}
-
 double quantile(const std::vector<double>& sorted, double q) {
   const double at = q * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<std::size_t>(at);
@@ -44,32 +19,121 @@ double quantile(const std::vector<double>& sorted, double q) {
   return sorted[below] + (sorted[above] - sorted[below]) * (at - static_cast<double>(below));
 }
 
+double weighted_mean(const std::vector<double>& values, const std::vector<std::uint32_t>& counts) {
+  double sum = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) sum += values[i] * counts[i];
+  return sum / static_cast<double>(values.size());
+}
+
 }  // namespace
+
+void draw_resample(std::uint64_t seed, std::uint64_t resample, std::span<std::uint32_t> counts) {
+  std::fill(counts.begin(), counts.end(), 0);
+  const std::uint64_t rows = counts.size();
+  for (std::uint64_t drawn = 0; drawn < rows; drawn += 4) {  // a call of philox gives four draws
+    const auto words = philox(seed, drawn / 4, resample);
+    const std::uint64_t take = std::min<std::uint64_t>(4, rows - drawn);
+    for (std::uint64_t i = 0; i < take; ++i) ++counts[(words[i] * rows) >> 32];  // off uniform by rows / 2^32 at most
+  }
+}
+
+AurocSample::AurocSample(const RankedRows& rows) {
+  std::vector<std::uint32_t> order(rows.scores.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(),
+            [&](std::uint32_t a, std::uint32_t b) { return rows.scores[a] < rows.scores[b]; });
+  for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+    const auto below = static_cast<std::uint32_t>(wrong_.size());
+    const std::size_t first_right = right_.size();
+    for (; end < order.size() && rows.scores[order[end]] == rows.scores[order[begin]]; ++end) {
+      const std::uint32_t row = rows.row[order[end]];
+      if (rows.correct[order[end]])
+        right_.push_back({.row = row, .below = below, .level = 0});
+      else
+        wrong_.push_back(row);
+    }
+    for (std::size_t i = first_right; i < right_.size(); ++i)
+      right_[i].level = static_cast<std::uint32_t>(wrong_.size());
+  }
+}
+
+double AurocSample::auroc(std::span<const std::uint32_t> counts) const {
+  thread_local std::vector<std::uint32_t> drawn_below;  // [k]: draws of the k lowest wrong rows
+  drawn_below.resize(wrong_.size() + 1);
+  drawn_below[0] = 0;
+  for (std::size_t k = 0; k < wrong_.size(); ++k) drawn_below[k + 1] = drawn_below[k] + counts[wrong_[k]];
+  std::uint64_t right = 0, twice_pairs = 0;  // Mann-Whitney: 2 for a wrong row below, 1 for a level one
+  for (const Right& r : right_) {
+    const std::uint64_t drawn = counts[r.row];
+    right += drawn;
+    twice_pairs += drawn * (std::uint64_t{drawn_below[r.below]} + drawn_below[r.level]);
+  }
+  const std::uint64_t wrong = drawn_below.back();
+  return right > 0 && wrong > 0
+             ? static_cast<double>(twice_pairs) / (2 * static_cast<double>(wrong) * static_cast<double>(right))
+             : kUndefined;
+}
+
+std::vector<std::vector<double>> resampled_aurocs(std::span<const AurocSample> samples, std::int64_t rows,
+                                                  const BootstrapOptions& options) {
+  KVGAUGE_CHECK(options.resamples >= 0, options.resamples, " resamples");
+  const auto resamples = static_cast<std::size_t>(options.resamples);
+  std::vector<std::vector<double>> values(samples.size(), std::vector<double>(resamples));
+#pragma omp parallel
+  {
+    std::vector<std::uint32_t> counts(static_cast<std::size_t>(rows));
+#pragma omp for schedule(static)
+    for (std::size_t resample = 0; resample < resamples; ++resample) {
+      draw_resample(options.seed, resample, counts);
+      for (std::size_t s = 0; s < samples.size(); ++s) values[s][resample] = samples[s].auroc(counts);
+    }
+  }
+  return values;
+}
+
+std::vector<std::vector<double>> resampled_means(std::span<const std::vector<double>> columns,
+                                                 const BootstrapOptions& options) {
+  std::vector<std::vector<double>> means(columns.size());
+  if (columns.empty()) return means;
+  std::vector<std::uint32_t> counts(columns.front().size());
+  for (int resample = 0; resample < options.resamples; ++resample) {
+    draw_resample(options.seed, static_cast<std::uint64_t>(resample), counts);
+    for (std::size_t c = 0; c < columns.size(); ++c) {
+      KVGAUGE_CHECK(columns[c].size() == counts.size(), columns[c].size(), " values, ", counts.size(), " rows");
+      means[c].push_back(weighted_mean(columns[c], counts));
+    }
+  }
+  return means;
+}
+
+Interval percentile_interval(std::vector<double> values, double coverage) {
+  values.erase(std::remove_if(values.begin(), values.end(), [](double v) { return std::isnan(v); }), values.end());
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const double tail = (1 - coverage) / 2;
+  return {.low = quantile(values, tail), .high = quantile(values, 1 - tail)};
+}
+
+double bootstrap_p(std::span<const double> differences) {
+  std::int64_t no_more = 0, no_less = 0, defined = 0;
+  for (const double d : differences) {
+    if (std::isnan(d)) continue;
+    ++defined;
+    no_more += d <= 0;
+    no_less += d >= 0;
+  }
+  if (defined == 0) return kUndefined;
+  return std::min(1.0, 2 * static_cast<double>(1 + std::min(no_more, no_less)) / static_cast<double>(1 + defined));
+}
 
 Interval auroc_interval(std::span<const double> scores, std::span<const std::uint8_t> correct,
                         const BootstrapOptions& options) {
-  KVGAUGE_CHECK(scores.size() == correct.size(), scores.size(), " scores, ", correct.size(), " labels");
+  RankedRows rows = apply_nan_policy(scores, correct, NanPolicy::kWorst);
+  const AurocSample sample(rows);
   const auto right = std::count_if(correct.begin(), correct.end(), [](std::uint8_t label) { return label != 0; });
-  if (right == 0 || right == static_cast<std::ptrdiff_t>(correct.size()) || options.resamples < 1) return {};
-  KVGAUGE_CHECK(scores.size() < (std::size_t{1} << 31), scores.size(), " rows");
-  const std::vector<std::uint32_t> counter = counter_of_row(scores, correct);
-  std::vector<std::uint32_t> counts(*std::max_element(counter.begin(), counter.end()) / 2 * 2 + 2);
-  std::vector<double> values;
-  const std::uint64_t rows = counter.size();
-  for (int resample = 0; resample < options.resamples; ++resample) {
-    std::fill(counts.begin(), counts.end(), 0);
-    for (std::uint64_t drawn = 0; drawn < rows; drawn += 4) {  // a call of philox gives four draws
-      const auto words = philox(options.seed, drawn / 4, static_cast<std::uint64_t>(resample));
-      const std::uint64_t take = std::min<std::uint64_t>(4, rows - drawn);
-      for (std::uint64_t i = 0; i < take; ++i)
-        ++counts[counter[(words[i] * rows) >> 32]];  // off uniform by rows / 2^32 at most
-    }
-    if (const double value = auroc_of_counts(counts); !std::isnan(value)) values.push_back(value);
-  }
-  if (values.empty()) return {};
-  std::sort(values.begin(), values.end());
-  const double tail = (1 - options.coverage) / 2;
-  return {.low = quantile(values, tail), .high = quantile(values, 1 - tail)};
+  if (right == 0 || right == static_cast<std::ptrdiff_t>(correct.size())) return {};
+  return percentile_interval(resampled_aurocs({&sample, 1}, static_cast<std::int64_t>(scores.size()), options).front(),
+                             options.coverage);
 }
 
 }  // namespace kvgauge

@@ -1,14 +1,13 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kvgauge/scores.h"
+#include "metrics/interval.h"
+#include "metrics/ranking.h"
 
 namespace kvgauge {
-
-struct Interval {
-  double low = kUndefined, high = kUndefined;
-};
 
 struct BootstrapOptions {
   int resamples = 1000;
@@ -16,10 +15,44 @@ struct BootstrapOptions {
   double coverage = 0.95;
 };
 
-/// Percentile bootstrap interval of AUROC over resamples of the rows with replacement: the central `coverage` of the
-/// values, linear between order statistics. Resamples with one class only have no AUROC and are left out. The same seed
-/// draws the same rows for every score of equal length, so scores are compared on the same resamples. NaN where AUROC
-/// itself is undefined. Cost: one sort, then O(rows) per resample.
+/// How often each row is drawn in resample number `resample`: counts.size() draws with replacement. The same seed draws
+/// the same rows whatever is measured on them, so any two statistics of one table are compared on the same resamples.
+void draw_resample(std::uint64_t seed, std::uint64_t resample, std::span<std::uint32_t> counts);
+
+/// The rows of one AUROC, laid out so that a resample costs one pass over them. They may be a part of the table's rows
+/// (complete ones, valid ones): the table is resampled, and what a resample has of them is measured.
+class AurocSample {
+ public:
+  /// @param rows `rows.row` are rows of the table
+  explicit AurocSample(const RankedRows& rows);
+  /// AUROC when row i counts counts[i] times; NaN when one class is absent.
+  double auroc(std::span<const std::uint32_t> counts) const;
+
+ private:
+  struct Right {
+    std::uint32_t row, below, level;  ///< wrong rows that score less; that score no more
+  };
+  std::vector<std::uint32_t> wrong_;  ///< rows, by ascending score
+  std::vector<Right> right_;
+};
+
+/// [sample][resample]: AUROC of every sample in every resample of a table of `rows` rows. Deterministic for any number
+/// of threads. Cost: resamples * (rows + the samples' sizes).
+std::vector<std::vector<double>> resampled_aurocs(std::span<const AurocSample> samples, std::int64_t rows,
+                                                  const BootstrapOptions& options);
+
+/// [column][resample]: weighted means of columns of equal length.
+std::vector<std::vector<double>> resampled_means(std::span<const std::vector<double>> columns,
+                                                 const BootstrapOptions& options);
+
+/// The central `coverage` of the values, linear between order statistics; NaN values (a resample of one class) are left
+/// out.
+Interval percentile_interval(std::vector<double> values, double coverage = 0.95);
+
+/// Two-sided p of "no difference" from resampled differences: 2 (1 + min(#<=0, #>=0)) / (1 + #), at most 1.
+double bootstrap_p(std::span<const double> differences);
+
+/// Percentile bootstrap interval of AUROC; NaN where AUROC itself is undefined.
 Interval auroc_interval(std::span<const double> scores, std::span<const std::uint8_t> correct,
                         const BootstrapOptions& options = {});
 

@@ -1,19 +1,40 @@
 #pragma once
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/json.h"
 #include "metrics/evaluation.h"
+#include "metrics/selection.h"
 
 namespace kvgauge {
 
-/// `evaluate`'s result in the fields of the command line's contract: fractions, undefined numbers null. Besides it:
-/// accuracy, truncated, nan_policy, complete_only counts, baselines (shaped like scores), higher_is_better per score.
-OrderedJson evaluation_json(const Evaluation& evaluation);
+/// Everything a report says, but the rows themselves.
+struct EvaluationReport {
+  Evaluation evaluation = {};
+  SelectionResult selection = {};  ///< no questions: the rows have no candidates
 
-/// A summary, then two tables, all rows and complete rows; metrics in percent with two decimals as papers print them.
-std::string evaluation_markdown(const Evaluation& evaluation);
+  // Where it comes from.
+  std::string input = {}, input_sha256 = {};  ///< the hash is empty for a pipe
+  std::int64_t failed = 0;                    ///< rows with an error, which are not among the evaluated
+  std::string first_error = {};
+  std::int64_t ungraded_candidates = 0;  ///< rows left out of the selection: a candidate has no label
+  std::optional<Json> manifest = {};     ///< of the job that made the answers
+};
+
+/// The fields of the command line's contract: fractions, undefined numbers null; and more, listed in
+/// docs/cli/evaluate.md.
+OrderedJson evaluation_json(const EvaluationReport& report);
+
+/// A summary, then tables: all rows, complete rows, controls and verdicts, comparisons, selection. Metrics in percent
+/// with two decimals as papers print them.
+std::string evaluation_markdown(const EvaluationReport& report);
 
 /// One line per score (or baseline) and subset, fractions at full precision, undefined numbers empty; RFC 4180 quoting.
-std::string evaluation_csv(const Evaluation& evaluation);
+std::string evaluation_csv(const EvaluationReport& report);
+
+/// "12.34" of 0.1234 (half to even on doubles), "-" if undefined.
+std::string percent(double fraction);
+std::string p_value(double p);  ///< four decimals, "<0.0001" below
 
 }  // namespace kvgauge

@@ -103,7 +103,7 @@ TEST(CommandLine, CombinationsAreChecked) {
   expect_refusal({"run", "--input", job.in, "--resume"}, 2, "--resume: standard output");
   expect_refusal({"run", "--input", job.in, "--output", job.in}, 2, "is the --input");
   expect_refusal({"score", "--input", job.in, "--scores", "none"}, 2, "--scores");
-  expect_refusal({"evaluate", "--input", job.in, "--format", "html"}, 2, "'html' is not in this version");
+  expect_refusal({"evaluate", "--input", job.in, "--format", "pdf"}, 2, "--format: found 'pdf'");
   expect_refusal({"grade", "--input", job.in}, 2, "--dataset: not given");
   expect_refusal({"grade", "--input", job.in, "--dataset", "math"}, 2, "math");
   expect_refusal({"tokenize", "--text", "x", "--input", job.in}, 2, "--input");

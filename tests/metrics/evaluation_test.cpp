@@ -4,8 +4,13 @@
 
 #include <cmath>
 
+#include "kvgauge/error.h"
+#include "reference/lcg.h"
+
 namespace kvgauge {
 namespace {
+
+using testing::Lcg;
 
 EvaluationInput small_input() {
   EvaluationInput input;
@@ -30,7 +35,7 @@ TEST(Evaluate, CountsAndSubsets) {
   EXPECT_EQ(e.scores[0].all.ranking.auroc, 1);
   EXPECT_EQ(e.scores[0].complete_only.n, 4);
   EXPECT_EQ(e.scores[0].complete_only.invalid, 0);
-  EXPECT_NEAR(e.scores[0].all.prr, 1, 1e-15);
+  EXPECT_NEAR(e.scores[0].all.ranking.prr, 1, 1e-15);
   EXPECT_EQ(e.scores[0].all.auroc_ci95.high, 1);
 }
 
@@ -41,7 +46,7 @@ TEST(Evaluate, OrientsUncertaintiesBeforehand) {
   EXPECT_TRUE(e.scores[0].higher_is_better);
   EXPECT_FALSE(e.scores[1].higher_is_better);
   EXPECT_NEAR(e.scores[1].all.ranking.auroc, 6.0 / 9, 1e-15);
-  EXPECT_NEAR(evaluate(small_input(), {.nan_policy = NanPolicy::kDrop, .bootstrap = {}}).scores[1].all.ranking.auroc, 1,
+  EXPECT_NEAR(evaluate(small_input(), {.nan_policy = NanPolicy::kDrop}).scores[1].all.ranking.auroc, 1,
               1e-15);
   EXPECT_FALSE(higher_is_better("scores.prob.perplexity"));
   EXPECT_FALSE(higher_is_better("nll"));
@@ -67,7 +72,7 @@ TEST(Evaluate, UnknownLengthsAreInvalidAndOneClassIsUndefined) {
   const Evaluation e = evaluate(input);
   EXPECT_EQ(e.correct, 6);
   EXPECT_TRUE(std::isnan(e.scores[0].all.ranking.auroc));
-  EXPECT_TRUE(std::isnan(e.scores[0].all.prr));
+  EXPECT_TRUE(std::isnan(e.scores[0].all.ranking.prr));
   EXPECT_TRUE(std::isnan(e.scores[0].all.auroc_ci95.low));
   EXPECT_EQ(e.scores[0].all.n, 6);
 }
@@ -77,6 +82,46 @@ TEST(Evaluate, NoRowsAtAll) {
   EXPECT_EQ(e.rows, 0);
   EXPECT_TRUE(e.scores.empty());
   EXPECT_EQ(e.baselines[0].all.n, 0);
+}
+
+TEST(Evaluate, ComparesPairsOnTheRowsThatBothRank) {
+  EvaluationInput input;
+  Lcg lcg(9);
+  std::vector<double> good, poor;
+  for (int i = 0; i < 400; ++i) {
+    input.correct.push_back(lcg.u53() < 0.5);
+    input.complete.push_back(1);
+    input.tokens.push_back(10 + i % 7);
+    const double shared = lcg.u53();
+    good.push_back(shared + 0.8 * input.correct.back());
+    poor.push_back(shared + 0.2 * input.correct.back());
+  }
+  input.scores = {{"good", good}, {"poor", poor}};
+  const Evaluation e = evaluate(input, {.against = "poor", .compare = {{"poor", "neg_length"}}});
+  ASSERT_EQ(e.comparisons.size(), 2u);
+  const Comparison& c = e.comparisons[0];
+  EXPECT_EQ(c.a, "good");
+  EXPECT_EQ(c.b, "poor");
+  EXPECT_EQ(c.n, 400);
+  EXPECT_NEAR(c.delong.difference, e.scores[0].all.ranking.auroc - e.scores[1].all.ranking.auroc, 1e-12);
+  EXPECT_LT(c.delong.p, 1e-6);
+  EXPECT_NEAR(c.bootstrap_p, 2.0 / 1001, 1e-12) << "the least that 1,000 resamples can say";
+  // Both estimate the same standard error; 1,000 resamples know it to about 1 / sqrt(2000).
+  EXPECT_NEAR(c.bootstrap_ci95.high - c.bootstrap_ci95.low, c.delong.ci95.high - c.delong.ci95.low,
+              0.1 * (c.delong.ci95.high - c.delong.ci95.low));
+  EXPECT_EQ(e.comparisons[1].b, "neg_length");
+  input.scores[0].second[0] = NAN;
+  input.scores[1].second[1] = NAN;
+  input.scores[1].second[5] = NAN;
+  const EvaluationOptions drop{.nan_policy = NanPolicy::kDrop, .against = "poor"};
+  EXPECT_EQ(evaluate(input, drop).comparisons[0].n, 397);
+  EXPECT_THROW(evaluate(input, {.against = "none such"}), UsageError);
+}
+
+TEST(Evaluate, GroupUncertaintiesAreNegated) {
+  for (const char* const name : {"group_scores.eigenscore", "group_scores.eigenscore_kv", "x.semantic_entropy_counts"})
+    EXPECT_FALSE(higher_is_better(name)) << name;
+  EXPECT_TRUE(higher_is_better("group_scores.majority_share"));
 }
 
 }  // namespace

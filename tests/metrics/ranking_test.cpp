@@ -47,6 +47,7 @@ TEST(MetricsGolden, AllListsAgree) {
     expect_close(r.oracle, c["prr_oracle"], name + " prr_oracle");
     expect_close(r.random, c["prr_random"], name + " prr_random");
     expect_close(r.prr, c["prr"], name + " prr");
+    expect_close(m.prr, c["prr"], name + " prr of labels");
   }
 }
 
@@ -139,6 +140,23 @@ TEST(NanPolicies, WorstKeepsDropDropsZeroFills) {
   for (const NanPolicy policy : {NanPolicy::kWorst, NanPolicy::kDrop, NanPolicy::kZero})
     EXPECT_EQ(parse_nan_policy(name(policy)), policy);
   EXPECT_THROW(parse_nan_policy("best"), UsageError);
+}
+
+// The short ways for labels against the general ones.
+TEST(Ranking, RiskCurvesOfLabelsAgreeWithThoseOfAnyQuality) {
+  const std::uint64_t seed = testing::test_seed(13);
+  for (std::uint64_t round = 0; round < 200; ++round) {
+    const Rows rows = random_rows(seed * 1000 + round);
+    const RankingMetrics m = ranking_metrics(rows.scores, rows.correct);
+    if (std::isnan(m.auroc)) continue;
+    const std::vector<double> quality(rows.correct.begin(), rows.correct.end());
+    for (const auto& [got, share] : {std::pair(m.prr, 1.0), std::pair(m.prr_half, 0.5)}) {
+      const double want = rejection_ratio(rows.scores, quality, share).prr;
+      EXPECT_TRUE(std::isnan(want) ? std::isnan(got) : std::abs(got - want) < 1e-12) << got << " " << want;
+    }
+    EXPECT_NEAR(m.rcc_auc, 1 - rejection_ratio(rows.scores, quality).area, 1e-13);
+    EXPECT_EQ(risk_at_coverage(roc_vertices(rows.scores, rows.correct)).size(), rows.scores.size());
+  }
 }
 
 TEST(RejectionRatioOf, OracleScoresOneAndConstantQualityIsUndefined) {

@@ -9,13 +9,23 @@
 namespace kvgauge {
 namespace {
 
-Evaluation sample() {
+EvaluationReport report_of(const EvaluationInput& input) {
+  return {.evaluation = evaluate(input), .input = "graded.jsonl"};
+}
+
+EvaluationReport sample() {
   EvaluationInput input;
   input.correct = {1, 0, 1, 0};
   input.complete = {1, 1, 1, 0};
   input.tokens = {10, 20, 12, 64};
   input.scores = {{"kv_coe.normalized.c", {3, 1, 2, NAN}}, {"a,\"b\"|c.nll", {1, 1, 1, 1}}};
-  return evaluate(input);
+  EvaluationReport report = report_of(input);
+  SelectionTable table;
+  table.add(std::vector<Candidate>{{.correct = true, .tokens = 5, .scores = {1}}, {.correct = false, .tokens = 7}}, 0);
+  report.selection = table.result({"kv_coe.normalized.c"}, {});
+  report.failed = 2;
+  report.first_error = "line 3: no prompt";
+  return report;
 }
 
 TEST(EvaluationJson, HasTheFieldsOfTheContract) {
@@ -39,6 +49,21 @@ TEST(EvaluationJson, HasTheFieldsOfTheContract) {
   EXPECT_EQ(score["complete_only"]["auroc"], 1.0);
   EXPECT_EQ(out["scores"][1]["higher_is_better"], false);
   EXPECT_EQ(out["baselines"][0]["name"], "neg_length");
+  EXPECT_EQ(score["verdict"], "too_few");
+  EXPECT_EQ(score["verdict_text"], "too few of one class");
+  EXPECT_EQ(score["reversed"], false);
+  for (const char* const key : {"rcc_auc", "kendall", "spearman", "ece_isotonic", "brier_isotonic"})
+    EXPECT_TRUE(score[key].is_number()) << key;
+  EXPECT_TRUE(score["ece"].is_null()) << "no probability";
+  EXPECT_EQ(score["length"]["n"], 4);
+  EXPECT_EQ(out["errors"], 2);
+  EXPECT_EQ(out["comparisons"].size(), 2u);
+  EXPECT_EQ(out["comparisons"][0]["b"], "neg_length");
+  EXPECT_TRUE(out["comparisons"][0]["delong"]["p"].is_number() || out["comparisons"][0]["delong"]["p"].is_null());
+  EXPECT_EQ(out["selection"]["questions"], 1);
+  EXPECT_EQ(out["selection"]["selectors"].back()["kind"], "score");
+  EXPECT_EQ(out["selection"]["selectors"].back()["accuracy"], 1.0);
+  EXPECT_EQ(out["input"]["path"], "graded.jsonl");
 }
 
 TEST(EvaluationJson, UndefinedIsNull) {
@@ -47,10 +72,11 @@ TEST(EvaluationJson, UndefinedIsNull) {
   input.complete = {1, 1};
   input.tokens = {1, 2};
   input.scores = {{"s", {1, 2}}};
-  const OrderedJson out = evaluation_json(evaluate(input));
+  const OrderedJson out = evaluation_json(report_of(input));
   EXPECT_TRUE(out["scores"][0]["auroc"].is_null());
   EXPECT_TRUE(out["scores"][0]["auroc_ci95"][0].is_null());
-  EXPECT_TRUE(evaluation_json(evaluate({}))["accuracy"].is_null());
+  EXPECT_TRUE(evaluation_json(report_of({}))["accuracy"].is_null());
+  EXPECT_FALSE(out.contains("selection")) << "rows without candidates";
 }
 
 TEST(EvaluationMarkdown, HasAColumnCountThatNeverVariesWithinATable) {
@@ -61,11 +87,21 @@ TEST(EvaluationMarkdown, HasAColumnCountThatNeverVariesWithinATable) {
   EXPECT_NE(text.find("| -a,\"b\"\\|c.nll |"), std::string::npos) << text;
   EXPECT_NE(text.find("| baseline neg_length |"), std::string::npos) << text;
   std::istringstream lines(text);
+  std::ptrdiff_t columns = 0, tables = 0;
   for (std::string line; std::getline(lines, line);) {
-    if (line.empty() || line[0] != '|') continue;
+    if (line.empty() || line[0] != '|') {
+      columns = 0;
+      continue;
+    }
     const auto escaped = line.find("\\|") != std::string::npos ? 1 : 0;
-    EXPECT_EQ(std::count(line.begin(), line.end(), '|') - escaped, 12) << line;
+    const auto here = std::count(line.begin(), line.end(), '|') - escaped;
+    if (columns == 0) ++tables;
+    EXPECT_TRUE(columns == 0 || here == columns) << line;
+    columns = here;
   }
+  EXPECT_EQ(tables, 5) << "all, complete, verdicts, comparisons, selection";
+  EXPECT_NE(text.find("| score kv_coe.normalized.c | 100.00 |"), std::string::npos) << text;
+  EXPECT_NE(text.find("2 rows with an error are left out; the first: line 3: no prompt"), std::string::npos) << text;
 }
 
 TEST(EvaluationCsv, QuotesNamesAndLeavesUndefinedEmpty) {
@@ -73,6 +109,9 @@ TEST(EvaluationCsv, QuotesNamesAndLeavesUndefinedEmpty) {
   EXPECT_NE(text.find("\nkv_coe.normalized.c,all,true,4,2,1,1,0,"), std::string::npos) << text;
   EXPECT_NE(text.find("\n\"a,\"\"b\"\"|c.nll\",complete_only,false,3,2,0,0.5,0.5,"), std::string::npos) << text;
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 2 * 4);
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    EXPECT_EQ(std::count(line.begin(), line.end(), ',') - (line.find("a,") != std::string::npos), 31) << line;
 }
 
 }  // namespace
