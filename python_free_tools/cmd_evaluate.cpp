@@ -11,6 +11,7 @@
 #include "kvgauge/error.h"
 #include "metrics/evaluation.h"
 #include "option_values.h"
+#include "report/evaluation_html.h"
 #include "report/evaluation_report.h"
 #include "report/graded_rows.h"
 #include "report/input_row.h"
@@ -25,6 +26,7 @@ constexpr const char* kExamples = R"(
 Examples:
   kvgauge evaluate --input graded.jsonl
   kvgauge evaluate --input graded.jsonl --score kv_coe.normalized.c --score prob.nll --format json --output evaluation.json
+  kvgauge evaluate --input graded.jsonl --format html --output report.html
   kvgauge evaluate --input graded.jsonl --compare kv_coe.normalized.c prob.nll --against none
 )";
 
@@ -77,7 +79,8 @@ EvaluationOptions evaluation_options(const EvaluateOptions& o, const GradedRows&
   return options;
 }
 
-std::string written(const EvaluationReport& report, const std::string& format) {
+std::string written(const EvaluationReport& report, const GradedRows& rows, const std::string& format) {
+  if (format == "html") return evaluation_html(report, rows);
   if (format == "json") return evaluation_json(report).dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
   if (format == "csv") return evaluation_csv(report);
   return evaluation_markdown(report);
@@ -85,7 +88,8 @@ std::string written(const EvaluationReport& report, const std::string& format) {
 
 int evaluate(const EvaluateOptions& o) {
   if (o.input.empty()) throw UsageError("--input: not given, a graded JSONL file or - for stdin was needed");
-  parse_nan_policy(o.nan_policy);
+  if (o.compare.size() % 2 != 0)
+    throw UsageError(cat("--compare: found one score, '", printable(o.compare.back()), "', two were needed"));
   ResultFile output(o.output);
   JsonlReader input(o.input);
   GradedRows rows(wanted_scores(o));
@@ -103,7 +107,7 @@ int evaluate(const EvaluateOptions& o) {
                           .first_error = rows.first_error(),
                           .ungraded_candidates = rows.ungraded_candidates(),
                           .manifest = manifest_of(o, input)};
-  output.write(written(report, o.format));
+  output.write(written(report, rows, o.format));
   output.finish();
   if (rows.failed() > 0 && !o.quiet)
     std::fputs(cat("kvgauge: ", rows.failed(), " rows with an error are left out\n").c_str(), stderr);
@@ -118,7 +122,7 @@ Command add_evaluate(CLI::App& root) {
   const auto o = std::make_shared<EvaluateOptions>();
   add_text(*app, "--input", o->input, "FILE", "graded JSONL (rows of `kvgauge grade`), or - for stdin");
   add_text(*app, "--output", o->output, "FILE", "the report, or - for stdout (the default)");
-  add_choice(*app, "--format", o->format, {"md", "json", "csv"}, "of the report (md)");
+  add_choice(*app, "--format", o->format, {"md", "json", "csv", "html"}, "of the report (md)");
   app->add_option("--score", o->scores,
                   "only this score, by its dotted path under 'scores'; may be given several times")
       ->type_name("PATH")

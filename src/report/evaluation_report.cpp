@@ -234,7 +234,11 @@ void add_csv_line(std::string& out, const ScoreEvaluation& score, const ScoreMet
 
 }  // namespace
 
-std::string percent(double fraction) { return std::isfinite(fraction) ? fmt::format("{:.2f}", 100 * fraction) : "-"; }
+std::string percent(double fraction) {
+  if (!std::isfinite(fraction)) return "-";
+  const std::string text = fmt::format("{:.2f}", 100 * fraction);
+  return text == "-0.00" ? "0.00" : text;
+}
 
 std::string p_value(double p) {
   if (!std::isfinite(p)) return "-";

@@ -130,6 +130,75 @@ TEST(GradeAndEvaluate, FindTheAccuracyAndAnAurocForEveryScore) {
   EXPECT_EQ(kvgauge({"evaluate", "--input", graded, "--score", "kv_coe.nothing"}).exit, 2);
 }
 
+TEST(GradeAndEvaluate, EveryFormatOfTheReport) {
+  const Answered answered(60, {"--think", "off", "--trajectory"});
+  const std::string graded = (answered.dir.path() / "g.jsonl").string();
+  ASSERT_EQ(kvgauge({"grade", "--dataset", "exact", "--input", answered.answers, "--output", graded}).exit, 0);
+  write_file(graded + ".manifest.json", read_file(answered.answers + ".manifest.json"));
+  const auto evaluated = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"evaluate", "--input", graded, "--resamples", "100"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = kvgauge(arguments);
+    EXPECT_EQ(outcome.exit, 0) << outcome.err;
+    return outcome.out;
+  };
+  const std::string html = evaluated({"--format", "html"});
+  EXPECT_TRUE(html.starts_with("<!DOCTYPE html>")) << html.substr(0, 80);
+  EXPECT_TRUE(html.ends_with("</html>\n"));
+  for (const char* const text : {"kv_coe.normalized.c", "Two trajectories", "max-tokens = ", "Reliability"})
+    EXPECT_NE(html.find(text), std::string::npos) << text;
+  EXPECT_EQ(html, evaluated({"--format", "html"})) << "the same bytes again";
+  const std::string csv = evaluated({"--format", "csv", "--score", "prob.nll"});
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 2 * 3) << csv;
+  EXPECT_NE(evaluated({}).find("## What each score shows"), std::string::npos);
+  const OrderedJson json = parse_ordered_json(
+      evaluated({"--format", "json", "--compare", "prob.nll", "kv_coe.normalized.c", "--compare", "prob.nll", "complete",
+                 "--against", "none", "--score", "prob.margin"}),
+      "evaluation");
+  EXPECT_EQ(json["scores"].size(), 3u) << "the one asked for and the two compared";
+  ASSERT_EQ(json["comparisons"].size(), 2u);
+  EXPECT_EQ(json["comparisons"][0]["a"], "prob.nll");
+  EXPECT_EQ(json["comparisons"][0]["b"], "kv_coe.normalized.c");
+  EXPECT_EQ(json["comparisons"][1]["b"], "complete");
+  EXPECT_EQ(json["manifest"]["verb"], "run");
+  EXPECT_EQ(json["input"]["sha256"].get<std::string>().size(), 64u);
+  EXPECT_FALSE(json["scores"][0]["verdict_text"].get<std::string>().empty());
+  for (const char* const flag : {"--compare", "--against"}) {
+    std::vector<std::string> arguments = {"evaluate", "--input", graded, flag, "kv_coe.nothing"};
+    if (flag == std::string("--compare")) arguments.push_back("prob.nll");
+    const Outcome outcome = kvgauge(arguments);
+    EXPECT_EQ(outcome.exit, 2);
+    EXPECT_NE(outcome.err.find(std::string(flag) + ": no row has 'kv_coe.nothing'"), std::string::npos) << outcome.err;
+  }
+  EXPECT_EQ(kvgauge({"evaluate", "--input", graded, "--compare", "prob.nll"}).exit, 2) << "two are needed";
+  EXPECT_EQ(kvgauge({"evaluate", "--input", graded, "--manifest", graded}).exit, 3) << "no manifest";
+}
+
+TEST(GradeAndEvaluate, ComparesSelectorsOfSampledAnswers) {
+  const Answered answered(20, {"--think", "off", "--n", "4", "--temperature", "1"});
+  const std::string graded = (answered.dir.path() / "g.jsonl").string();
+  ASSERT_EQ(kvgauge({"grade", "--dataset", "exact", "--input", answered.answers, "--output", graded}).exit, 0);
+  const OrderedJson json =
+      parse_ordered_json(kvgauge({"evaluate", "--input", graded, "--format", "json"}).out, "evaluation");
+  ASSERT_TRUE(json.contains("selection"));
+  const OrderedJson& selection = json["selection"];
+  EXPECT_EQ(selection["questions"], 20);
+  EXPECT_EQ(selection["candidates"], 4.0);
+  double random = -1, oracle = -1, right = 0, answers = 0;
+  for (const OrderedJson& row : rows_in(graded))
+    for (const OrderedJson& candidate : row["candidates"]) {
+      right += candidate["correct"].get<bool>();
+      answers += 1;
+    }
+  for (const OrderedJson& selector : selection["selectors"]) {
+    if (selector["name"] == "random") random = selector["accuracy"].get<double>();
+    if (selector["name"] == "oracle") oracle = selector["accuracy"].get<double>();
+  }
+  EXPECT_NEAR(random, right / answers, 1e-12);
+  EXPECT_GE(oracle, random);
+  EXPECT_NE(kvgauge({"evaluate", "--input", graded}).out.find("| majority |"), std::string::npos);
+}
+
 TEST(GradeAndEvaluate, GoldIsJoinedById) {
   const TempDir dir;
   const std::string gold = (dir.path() / "gold.jsonl").string();
