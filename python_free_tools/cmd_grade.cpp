@@ -19,13 +19,19 @@ namespace {
 constexpr const char* kExamples = R"(
 Examples:
   kvgauge grade --dataset gsm8k --input answers.jsonl --output graded.jsonl
+  kvgauge grade --dataset math --input answers.jsonl --gold math500_test.jsonl --output graded.jsonl
+  kvgauge grade --dataset theoremqa --strict --input answers.jsonl --output graded.jsonl
   kvgauge grade --dataset exact --input answers.jsonl --gold questions.jsonl | kvgauge evaluate --input -
 )";
 
 struct GradeOptions {
   std::string dataset, input, output = "-", gold;
-  bool quiet = false;
+  std::optional<double> tolerance;
+  bool strict = false, quiet = false;
 };
+
+// TheoremQA's own evaluator takes 4 % of the gold answer; --strict is for models that compute to the last digit.
+constexpr double kStrictTolerance = 1e-4;
 
 struct Counts {
   std::int64_t rows = 0, correct = 0, paper_correct = 0, failed = 0;
@@ -36,13 +42,21 @@ const OrderedJson* given(const OrderedJson& row, const char* key) {
   return value && !value->is_null() ? value : nullptr;
 }
 
+// What a row says of the right answer.
+struct Gold {
+  std::string text, answer_type;
+};
+
 // The gold answer of a row; numbers count as their text.
-std::optional<std::string> gold_of(const OrderedJson& row) {
+std::optional<Gold> gold_of(const OrderedJson& row) {
+  const OrderedJson* const type = given(row, "answer_type");
+  const std::string answer_type = type && type->is_string() ? type->get<std::string>() : "";
   for (const char* const key : {"gold", "answer", "solution"})
     if (const OrderedJson* const value = given(row, key)) {
-      if (value->is_string()) return value->get<std::string>();
-      if (value->is_number() || value->is_boolean()) return value->dump();
-      throw RequestError(cat("'", key, "' is ", value->type_name(), ", a string or a number was needed"));
+      if (value->is_string()) return Gold{value->get<std::string>(), answer_type};
+      if (value->is_boolean()) return Gold{value->get<bool>() ? "True" : "False", answer_type};
+      if (value->is_number() || value->is_array()) return Gold{value->dump(), answer_type};
+      throw RequestError(cat("'", key, "' is ", value->type_name(), ", a string, a number or a list was needed"));
     }
   return std::nullopt;
 }
@@ -69,27 +83,31 @@ void put_grade(OrderedJson& to, const Grade& grade) {
   to["predicted"] = grade.predicted ? OrderedJson(*grade.predicted) : OrderedJson();
   to["correct"] = grade.correct;
   to["paper_correct"] = grade.paper_correct;
+  if (grade.coe_paper_correct) to["coe_paper_correct"] = *grade.coe_paper_correct;
 }
 
 class Grader {
  public:
-  explicit Grader(const GradeOptions& options) : dataset_(parse_dataset(options.dataset)) {
+  explicit Grader(const GradeOptions& options)
+      : dataset_(parse_dataset(options.dataset)),
+        tolerance_(options.strict ? kStrictTolerance : options.tolerance.value_or(kvgauge::GradeOptions{}.tolerance)) {
     if (!options.gold.empty()) read_gold(options.gold);
   }
 
   /// Adds the grade to the row. @throws RequestError if it cannot be graded
   void grade_row(OrderedJson& row, std::int64_t line, Counts& counts) const {
-    const std::string gold = gold_for(row, line);
+    const Gold gold = gold_for(row, line);
     const OrderedJson& ours = kvgauge_fields(row);
     if (const OrderedJson* const error = given(ours, "error"))
       throw RequestError(error->is_string() ? error->get<std::string>() : "the row failed");
     const auto text = text_of(row);
     if (!text) throw RequestError("no answer to grade, one of text, response or prediction was needed");
-    const Grade grade = kvgauge::grade(dataset_, *text, gold, is_finished(ours));
-    if (const auto candidates = row.find("candidates"); candidates != row.end() && candidates->is_array())
-      for (OrderedJson& candidate : *candidates)
-        if (const auto answer = text_of(candidate))
-          put_grade(candidate, kvgauge::grade(dataset_, *answer, gold, is_finished(candidate)));
+    const Grade grade = grade_of(*text, gold, is_finished(ours));
+    for (const char* const key : {"candidates", "answers"})
+      if (const auto candidates = row.find(key); candidates != row.end() && candidates->is_array())
+        for (OrderedJson& candidate : *candidates)
+          if (const auto answer = text_of(candidate))
+            put_grade(candidate, grade_of(*answer, gold, is_finished(candidate)));
     row["gold"] = grade.gold;
     put_grade(row, grade);
     counts.correct += grade.correct;
@@ -97,6 +115,11 @@ class Grader {
   }
 
  private:
+  Grade grade_of(const std::string& text, const Gold& gold, bool finished) const {
+    return kvgauge::grade(dataset_, text, gold.text,
+                          {.finished = finished, .answer_type = gold.answer_type, .tolerance = tolerance_});
+  }
+
   void read_gold(const std::string& path) {
     JsonlReader reader(path);
     while (const auto line = reader.next()) {
@@ -109,7 +132,7 @@ class Grader {
     }
   }
 
-  std::string gold_for(const OrderedJson& row, std::int64_t line) const {
+  Gold gold_for(const OrderedJson& row, std::int64_t line) const {
     if (gold_.empty()) {
       if (auto gold = gold_of(kvgauge_fields(row))) return *gold;
       throw RequestError("no gold answer, one of gold, answer or solution was needed; or give --gold");
@@ -121,7 +144,8 @@ class Grader {
   }
 
   Dataset dataset_;
-  std::map<std::string, std::string> gold_;
+  double tolerance_;
+  std::map<std::string, Gold> gold_;
 };
 
 OrderedJson graded_row(const Grader& grader, const JsonlLine& line, const std::string& file, Counts& counts) {
@@ -141,7 +165,12 @@ OrderedJson graded_row(const Grader& grader, const JsonlLine& line, const std::s
 
 int grade(const GradeOptions& o) {
   if (o.input.empty()) throw UsageError("--input: not given, a JSONL file of answers or - for stdin was needed");
-  if (o.dataset.empty()) throw UsageError("--dataset: not given, one of exact, gsm8k was needed");
+  if (o.dataset.empty())
+    throw UsageError("--dataset: not given, one of gsm8k, math, theoremqa, csqa, exact was needed");
+  if (parse_dataset(o.dataset) != Dataset::kTheoremqa && (o.strict || o.tolerance))
+    throw UsageError(cat(o.strict ? "--strict" : "--tolerance", ": --dataset ", o.dataset,
+                         " compares exactly, theoremqa was needed"));
+  if (o.strict && o.tolerance) throw UsageError("--strict: --tolerance is given too, one of them was needed");
   const Grader grader(o);
   JsonlReader input(o.input);
   ResultFile output(o.output);
@@ -165,10 +194,14 @@ Command add_grade(CLI::App& root) {
   CLI::App* const app =
       root.add_subcommand("grade", "Compare answers with gold answers: adds predicted, gold, correct, paper_correct");
   const auto o = std::make_shared<GradeOptions>();
-  add_text(*app, "--dataset", o->dataset, "exact|gsm8k", "how answers are read and compared");
+  add_text(*app, "--dataset", o->dataset, "gsm8k|math|theoremqa|csqa|exact", "how answers are read and compared");
   add_text(*app, "--input", o->input, "FILE", "JSONL of answers (rows of `kvgauge run`), or - for stdin");
   add_text(*app, "--output", o->output, "FILE", "JSONL, or - for stdout (the default)");
   add_text(*app, "--gold", o->gold, "FILE", "JSONL with gold answers, joined by id; left out: the rows carry them");
+  app->add_option("--tolerance", o->tolerance,
+                  "theoremqa: how far a number may be off, relative to the gold answer (0.04)")
+      ->check(CLI::Range(0.0, 1.0));
+  app->add_flag("--strict", o->strict, "theoremqa: --tolerance 0.0001");
   app->add_flag("--quiet", o->quiet, "no summary");
   app->footer(kExamples);
   return {app, [o] { return grade(*o); }};

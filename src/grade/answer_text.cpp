@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace kvgauge {
@@ -13,16 +15,17 @@ bool starts_with(std::string_view text, std::size_t at, std::string_view word) {
   return text.substr(at, word.size()) == word;
 }
 
-// The position of the brace that closes the one at each position, npos where there is none. \{ and \} are characters.
-std::vector<std::size_t> closing_braces(std::string_view text) {
-  std::vector<std::size_t> closing(text.size(), std::string_view::npos), open;
+// The position of the brace that closes the one at each position, kNone where there is none. \{ and \} are characters.
+constexpr std::uint32_t kNone = 0xffffffff;
+std::vector<std::uint32_t> closing_braces(std::string_view text) {
+  std::vector<std::uint32_t> closing(text.size(), kNone), open;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '\\') {
       ++i;
     } else if (text[i] == '{') {
-      open.push_back(i);
+      open.push_back(static_cast<std::uint32_t>(i));
     } else if (text[i] == '}' && !open.empty()) {
-      closing[open.back()] = i;
+      closing[open.back()] = static_cast<std::uint32_t>(i);
       open.pop_back();
     }
   }
@@ -37,9 +40,9 @@ struct Box {
 
 Box last_closed_box(std::string_view text) {
   Box box;
-  std::vector<std::size_t> closing;
-  for (std::size_t at = text.size(); at-- > 0;) {
-    if (text[at] != '\\') continue;
+  std::vector<std::uint32_t> closing;
+  for (std::size_t at = text.rfind('\\'); at != std::string_view::npos;
+       at = at == 0 ? at - 1 : text.rfind('\\', at - 1)) {
     const std::size_t word = starts_with(text, at, "\\boxed") ? 6 : starts_with(text, at, "\\fbox") ? 5 : 0;
     if (word == 0) continue;
     std::size_t begin = at + word;
@@ -47,7 +50,7 @@ Box last_closed_box(std::string_view text) {
     while (begin < text.size() && text[begin] == ' ') ++begin;
     if (begin < text.size() && text[begin] == '{') {
       if (closing.empty()) closing = closing_braces(text);
-      if (closing[begin] == std::string_view::npos) {
+      if (closing[begin] == kNone) {
         box.unclosed_at = at;
         continue;
       }
@@ -67,14 +70,17 @@ std::string_view line_at(std::string_view text, std::size_t at) {
   return trimmed(text.substr(at, std::min(text.find('\n', at), text.size()) - at));
 }
 
-// "#### 18", at the start of a line or not; "#### 1. Add the eggs" and "#### Step 1" are headings.
+// "#### 18", at the start of a line or not; "#### 1. Add the eggs" and "#### Step 1" are headings, unless they end the
+// text.
 std::string_view last_hash_line(std::string_view text) {
   constexpr std::string_view kMark = "####";
+  const char* const end_of_text = trimmed(text).data() + trimmed(text).size();
   std::string_view rest = text;  // up to the mark seen last, so that a line of many marks is read once
   for (std::size_t at = rest.rfind(kMark); at != std::string_view::npos; at = rest.rfind(kMark)) {
     const std::string_view line = line_at(rest, at + kMark.size());
     rest = text.substr(0, at);
     if (!rest.empty() && rest.back() == '#') continue;
+    if (!line.empty() && line.data() + line.size() == end_of_text) return line;
     const std::size_t first = line.find_first_of("0123456789");
     const std::size_t after =
         first == std::string_view::npos ? line.size() : line.find_first_not_of("0123456789", first);
@@ -88,22 +94,39 @@ std::string_view last_hash_line(std::string_view text) {
   return {};
 }
 
+// The end of the statement that starts at `at`: its line, or the whole of a displayed formula.
+std::string_view statement_at(std::string_view text, std::size_t at) {
+  for (const auto& [open, close] : {std::pair<std::string_view, std::string_view>{"\\[", "\\]"}, {"$$", "$$"}})
+    if (starts_with(text, at, open))
+      if (const std::size_t end = text.find(close, at + 2); end != std::string_view::npos)
+        return text.substr(at, end + 2 - at);
+  return line_at(text, at);
+}
+
 // "answer is 18", "Answer: 18", "**Answer:**\n18"
 std::string_view last_answer_phrase(std::string_view text) {
   constexpr std::string_view kWord = "answer", kDecoration = " \t\r\n*_:";
+  constexpr std::string_view kVerbs[] = {"is", "are", "would be", "should be", "must be", "will be", "=", ":"};
   std::string lower(text);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   const std::string_view view = lower;
   for (std::size_t at = view.rfind(kWord); at != std::string_view::npos;
        at = at == 0 ? std::string_view::npos : view.rfind(kWord, at - 1)) {
     std::size_t next = at + kWord.size();
+    if (next < view.size() && view[next] == 's') ++next;
     while (next < view.size() && (view[next] == ' ' || view[next] == '*')) ++next;
-    const bool is_verb = starts_with(view, next, "is") &&
-                         (next + 2 == view.size() || !std::isalnum(static_cast<unsigned char>(view[next + 2])));
-    if (!is_verb && !starts_with(view, next, ":")) continue;
-    next = std::min(view.find_first_not_of(kDecoration, next + (is_verb ? 2 : 1)), view.size());
-    const std::string_view line = line_at(text, next);
-    if (!line.empty()) return line;
+    std::size_t verb = 0;
+    for (const std::string_view word : kVerbs)
+      if (verb == 0 && starts_with(view, next, word)) verb = word.size();
+    if (verb == 0) continue;
+    next += verb;
+    const bool is_longer_word = std::isalpha(static_cast<unsigned char>(view[next - 1])) && next < view.size() &&
+                                std::isalnum(static_cast<unsigned char>(view[next]));
+    if (is_longer_word) continue;
+    next = std::min(view.find_first_not_of(kDecoration, next), view.size());
+    const std::string_view statement = trimmed(statement_at(text, next));
+    if (!statement.empty()) return statement;
   }
   return {};
 }
@@ -198,6 +221,32 @@ StatedAnswer stated_answer(std::string_view text) {
   if (const std::string_view phrase = last_answer_phrase(usable); !phrase.empty())
     return {.marker = Marker::kPhrase, .text = phrase, .before = usable};
   return {.marker = Marker::kNone, .text = {}, .before = usable};
+}
+
+std::vector<std::string_view> math_spans(std::string_view text) {
+  std::vector<std::string_view> spans;
+  for (std::size_t at = text.find_first_of("$\\"); at != std::string_view::npos; at = text.find_first_of("$\\", at)) {
+    std::string_view open, close;
+    for (const auto& [opening, closing] :
+         {std::pair<std::string_view, std::string_view>{"\\(", "\\)"}, {"\\[", "\\]"}, {"$$", "$$"}, {"$", "$"}})
+      if (open.empty() && starts_with(text, at, opening)) {
+        open = opening;
+        close = closing;
+      }
+    if (open.empty()) {
+      at += 2;
+      continue;
+    }
+    const std::size_t begin = at + open.size();
+    std::size_t end = begin;
+    while (end < text.size() && !starts_with(text, end, close))
+      end += text[end] == '\\' && end + 1 < text.size() ? 2 : 1;
+    if (end >= text.size()) break;
+    if (const std::string_view inside = trimmed(text.substr(begin, end - begin)); !inside.empty())
+      spans.push_back(inside);
+    at = end + close.size();
+  }
+  return spans;
 }
 
 std::string clean_math(std::string_view text) {

@@ -2,6 +2,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace kvgauge {
 
@@ -24,9 +25,12 @@ struct StatedAnswer {
 };
 
 /// In this order: the last closed \boxed{..} or \fbox{..} (the inner one if nested; `\boxed x` too) > the last line
-/// `#### x` > the last phrase "answer is x" or "answer: x", to the end of its line. A box that is never closed states
-/// nothing, nor does any text after it. @param text the visible answer. O(length)
+/// `#### x` > the last phrase "answer is x" or "answer: x", to the end of its line or displayed formula. A box that is
+/// never closed states nothing, nor does any text after it. @param text the visible answer. O(length)
 StatedAnswer stated_answer(std::string_view text);
+
+/// The formulas between $..$, $$..$$, \(..\) and \[..\], in order. O(length)
+std::vector<std::string_view> math_spans(std::string_view text);
 
 /// Mathematical text with the decoration removed that does not change an answer: $ and other currency signs, \left
 /// \right, thin spaces, % and degree signs, bold marks and code ticks, \text{..}-like wrappers (their content stays),

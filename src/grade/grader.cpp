@@ -1,138 +1,52 @@
 #include "grade/grader.h"
 
-#include <cctype>
-
 #include "core/cat.h"
 #include "grade/answer_text.h"
-#include "grade/exact_number.h"
+#include "grade/compare.h"
+#include "grade/datasets.h"
 #include "grade/released_grader.h"
+#include "grade/released_match.h"
 #include "kvgauge/error.h"
 
 namespace kvgauge {
 namespace {
 
-struct Answer {
-  std::string text;  ///< the number as written, or the cleaned text where it is none
-  std::optional<Rational> number;
-};
+constexpr Dataset kDatasets[] = {Dataset::kGsm8k, Dataset::kMath, Dataset::kTheoremqa, Dataset::kCsqa, Dataset::kExact};
 
-bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)); }
-bool is_digit(char c) { return std::isdigit(static_cast<unsigned char>(c)); }
-
-std::string without_commas(std::string_view number) {
-  std::string out;
-  for (const char c : number)
-    if (c != ',') out += c;
-  return out;
-}
-
-// "eggs per day" or "cm^2", not "+ 3" and not "12": what may follow a number without changing it.
-bool is_unit(std::string_view rest) {
-  rest = trimmed(rest);
-  if (rest.empty()) return true;
-  if (!is_letter(rest[0]) && rest[0] != '/' && rest[0] != '(' && static_cast<unsigned char>(rest[0]) < 0x80)
-    return false;
-  for (std::size_t i = 0; i < rest.size(); ++i)
-    if (is_digit(rest[i]) && (i == 0 || (rest[i - 1] != '^' && rest[i - 1] != '{'))) return false;
-  return rest.find('=') == std::string_view::npos;
-}
-
-// The whole cleaned text as a number.
-std::optional<Answer> whole_number(std::string_view text, bool allow_unit) {
-  std::size_t used = 0;
-  const auto number = read_number(text, used);
-  if (!number || !(allow_unit ? is_unit(text.substr(used)) : trimmed(text.substr(used)).empty())) return std::nullopt;
-  return Answer{.text = without_commas(text.substr(0, used)), .number = number};
-}
-
-std::string_view after_last_equals(std::string_view text) {
-  const std::size_t at = text.rfind('=');
-  return at == std::string_view::npos ? text : trimmed(text.substr(at + 1));
-}
-
-enum class Which { kFirst, kLast };
-
-std::optional<Answer> number_in(std::string_view text, Which which) {
-  std::optional<Answer> found;
-  for (std::size_t at = 0; at < text.size();) {
-    std::size_t used = 0;
-    const char c = text[at];
-    const bool may_start = is_digit(c) || c == '-' || c == '+' || c == '.' || c == '\\';
-    const auto number = may_start ? read_number(text.substr(at), used) : std::nullopt;
-    if (!number) {
-      ++at;
-      continue;
-    }
-    found = Answer{.text = without_commas(text.substr(at, used)), .number = number};
-    if (which == Which::kFirst) return found;
-    at += used;
+std::optional<std::string> answer_in(Dataset dataset, std::string_view visible, TheoremType type) {
+  switch (dataset) {
+    case Dataset::kExact: return exact_answer(visible);
+    case Dataset::kGsm8k: return gsm8k_answer(visible);
+    case Dataset::kMath: return math_answer(visible);
+    case Dataset::kTheoremqa: return theoremqa_answer(visible, type);
+    case Dataset::kCsqa: return csqa_answer(visible);
   }
-  return found;
+  return std::nullopt;
 }
 
-// A number with its unit; else the right side of an equation; else, in prose, the first number.
-std::optional<Answer> stated_number(std::string_view cleaned, bool is_prose) {
-  if (auto number = whole_number(cleaned, true)) return number;
-  const std::string_view right_side = after_last_equals(cleaned);
-  if (auto number = whole_number(right_side, true)) return number;
-  return is_prose ? number_in(right_side, Which::kFirst) : std::nullopt;
-}
-
-std::optional<Answer> gsm8k_answer(std::string_view visible) {
-  using Marker = StatedAnswer::Marker;
-  const StatedAnswer stated = stated_answer(visible);
-  if (stated.marker != Marker::kNone) {
-    const std::string cleaned = clean_math(stated.text);
-    if (auto number = stated_number(cleaned, stated.marker != Marker::kBox)) return number;
-    if (stated.marker == Marker::kBox) {
-      if (cleaned.empty()) return std::nullopt;
-      return Answer{.text = cleaned, .number = std::nullopt};
-    }
+std::string normalised_gold(Dataset dataset, std::string_view gold, TheoremType type) {
+  switch (dataset) {
+    case Dataset::kExact: return exact_gold(gold);
+    case Dataset::kGsm8k: return gsm8k_gold(gold);
+    case Dataset::kMath: return math_gold(gold);
+    case Dataset::kTheoremqa: return theoremqa_gold(gold, type);
+    case Dataset::kCsqa: return csqa_gold(gold);
   }
-  return number_in(clean_math(stated.before), Which::kLast);
+  return {};
 }
 
-std::string exact_text(std::string_view text) {
-  std::string out;
-  for (const char c : clean_math(text))  // runs of spaces as one
-    if (c != ' ' || out.empty() || out.back() != ' ') out += c;
-  return out;
+bool same(Dataset dataset, std::string_view a, std::string_view b, TheoremType type, double tolerance) {
+  switch (dataset) {
+    case Dataset::kExact: return same_exact(a, b);
+    case Dataset::kGsm8k: return same_gsm8k(a, b);
+    case Dataset::kMath: return math::same_answer(a, b);
+    case Dataset::kTheoremqa: return same_theoremqa(a, b, type, tolerance);
+    case Dataset::kCsqa: return !a.empty() && a == b;
+  }
+  return false;
 }
 
-Answer exact_value(std::string_view text) {
-  std::string cleaned = exact_text(text);
-  if (auto number = whole_number(cleaned, false)) return *number;
-  return {.text = std::move(cleaned), .number = std::nullopt};
-}
-
-std::optional<Answer> exact_answer(std::string_view visible) {
-  const StatedAnswer stated = stated_answer(visible);
-  const std::string_view text = stated.marker == StatedAnswer::Marker::kNone ? trimmed(stated.before) : stated.text;
-  if (text.empty()) return std::nullopt;
-  return exact_value(text);
-}
-
-// The text after the last #### of a worked solution, else all of it.
-std::string_view gold_text(std::string_view gold) {
-  constexpr std::string_view kMark = "####";
-  const std::size_t at = gold.rfind(kMark);
-  return trimmed(at == std::string_view::npos ? gold : gold.substr(at + kMark.size()));
-}
-
-Answer gold_answer(Dataset dataset, std::string_view gold) {
-  const std::string_view text = gold_text(gold);
-  if (dataset != Dataset::kGsm8k) return exact_value(text);
-  std::string cleaned = clean_math(text);
-  if (auto number = whole_number(cleaned, true)) return *number;
-  return {.text = std::move(cleaned), .number = std::nullopt};
-}
-
-bool same(Dataset dataset, const Answer& predicted, const Answer& gold) {
-  if (predicted.number && gold.number)
-    return equal(*predicted.number, *gold.number) ||
-           (dataset == Dataset::kGsm8k && equal_to_six_decimals(*predicted.number, *gold.number));
-  return !predicted.number && !gold.number && !gold.text.empty() && predicted.text == gold.text;
-}
+bool is_for_match(Dataset dataset) { return dataset == Dataset::kTheoremqa || dataset == Dataset::kCsqa; }
 
 }  // namespace
 
@@ -148,36 +62,40 @@ const char* name(Dataset dataset) {
 }
 
 Dataset parse_dataset(std::string_view text) {
-  for (const Dataset dataset : {Dataset::kExact, Dataset::kGsm8k})
+  for (const Dataset dataset : kDatasets)
     if (text == name(dataset)) return dataset;
-  if (text == "math" || text == "theoremqa" || text == "csqa")
-    throw UsageError(cat("--dataset: ", text, " cannot be graded by this version, exact or gsm8k was needed"));
-  throw UsageError(cat("--dataset: '", text, "', exact or gsm8k was needed"));
+  throw UsageError(cat("--dataset: '", text, "', one of gsm8k, math, theoremqa, csqa, exact was needed"));
+}
+
+Grade grade(Dataset dataset, std::string_view response, std::string_view gold, const GradeOptions& options) {
+  const std::string_view turn = before_end_of_turn(response);
+  const TheoremType type = theorem_type(options.answer_type, gold);
+  Grade result;
+  result.predicted = answer_in(dataset, after_thinking(turn), type);
+  result.gold = normalised_gold(dataset, gold, type);
+  result.correct = result.predicted && same(dataset, *result.predicted, result.gold, type, options.tolerance);
+  if (dataset != Dataset::kExact)
+    result.coe_paper_correct = options.finished && released_match(dataset, turn, gold, options.answer_type);
+  result.paper_correct = is_for_match(dataset) ? *result.coe_paper_correct : released_correct(turn, gold);
+  result.truncated = !options.finished;
+  return result;
 }
 
 std::optional<std::string> extract_answer(Dataset dataset, std::string_view response) {
   const std::string_view visible = after_thinking(before_end_of_turn(response));
-  const auto predicted = dataset == Dataset::kGsm8k ? gsm8k_answer(visible) : exact_answer(visible);
-  if (!predicted) return std::nullopt;
-  return predicted->text;
+  if (dataset != Dataset::kTheoremqa) return answer_in(dataset, visible, TheoremType::kNumber);
+  // Without a gold answer its kind is that of the stated text.
+  const StatedAnswer stated = stated_answer(visible);
+  const bool is_stated = stated.marker != StatedAnswer::Marker::kNone;
+  return theoremqa_answer(visible, is_stated ? theorem_type({}, stated.text) : TheoremType::kNumber);
 }
 
 bool equivalent(Dataset dataset, std::string_view a, std::string_view b) {
-  return same(dataset, gold_answer(dataset, a), gold_answer(dataset, b));
-}
-
-Grade grade(Dataset dataset, std::string_view response, std::string_view gold, bool finished) {
-  const std::string_view turn = before_end_of_turn(response);
-  const std::string_view visible = after_thinking(turn);
-  const auto predicted = dataset == Dataset::kExact ? exact_answer(visible) : gsm8k_answer(visible);
-  const Answer expected = gold_answer(dataset, gold);
-  Grade result;
-  if (predicted) result.predicted = predicted->text;
-  result.gold = expected.text;
-  result.correct = predicted && same(dataset, *predicted, expected);
-  result.paper_correct = released_answer(turn) == released_answer(gold);
-  result.truncated = !finished;
-  return result;
+  const TheoremType type = theorem_type({}, a);
+  if (dataset != Dataset::kTheoremqa) return same(dataset, a, b, type, 0);
+  const GradeOptions options;
+  return type == theorem_type({}, b) &&
+         (same(dataset, a, b, type, options.tolerance) || same(dataset, b, a, type, options.tolerance));
 }
 
 }  // namespace kvgauge

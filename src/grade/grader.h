@@ -14,21 +14,30 @@ enum class Dataset : std::uint8_t {
   kCsqa,       ///< one of the letters A to E
 };
 const char* name(Dataset dataset);
-/// @throws UsageError for any other name; math, theoremqa and csqa are known, but not in this version
+/// @throws UsageError for any other name
 Dataset parse_dataset(std::string_view text);
+
+struct GradeOptions {
+  bool finished = true;               ///< false when the response hit its token budget
+  std::string_view answer_type = {};  ///< theoremqa: bool, integer, float, list of .., option; empty: as the gold looks
+  double tolerance = 0.04;            ///< theoremqa: relative to |gold|, its own evaluator's
+};
 
 struct Grade {
   std::optional<std::string> predicted;  ///< normalised; nullopt: the response states no answer
   std::string gold;                      ///< normalised the same way
   bool correct = false;
-  bool paper_correct = false;  ///< by the grader released with the paper: see released_grader.h
-  bool truncated = false;      ///< the response did not end by itself
+  /// By a grader released with the papers: the KVClassifier one (released_grader.h) for exact, gsm8k and math, the CoE
+  /// one (released_match.h) for theoremqa and csqa.
+  bool paper_correct = false;
+  /// By the CoE one, which counts an unfinished response as wrong; nullopt for exact, which it does not know.
+  std::optional<bool> coe_paper_correct;
+  bool truncated = false;  ///< the response did not end by itself
 };
 
-/// METHOD.md H.3, items 1 to 3 and exact rational comparison. Pure; O(length), safe for any bytes.
-/// @param gold a bare answer, or a worked solution with `#### x`
-/// @param finished false when the response hit its token budget
-Grade grade(Dataset dataset, std::string_view response, std::string_view gold, bool finished = true);
+/// METHOD.md H.3. Pure; safe for any bytes; time O(length) plus a bounded amount for the comparison (math::Budget).
+/// @param gold a bare answer, a worked solution with `#### x` (exact, gsm8k) or with a box (math)
+Grade grade(Dataset dataset, std::string_view response, std::string_view gold, const GradeOptions& options = {});
 
 /// What a response states as its answer, normalised; nullopt if nothing. Pure; safe for any bytes.
 std::optional<std::string> extract_answer(Dataset dataset, std::string_view response);

@@ -325,14 +325,23 @@ std::string without_line_breaks(std::string_view text) {
   return out;
 }
 
-}  // namespace
-
-std::string released_answer(std::string_view text) {
-  std::string answer = without_line_breaks(extracted(text));
+std::string rewritten(std::string_view extracted_text) {
+  std::string answer = without_line_breaks(extracted_text);
   if (!answer.empty() && answer.front() == ':') answer.erase(0, 1);
   if (!answer.empty() && answer.back() == '.') answer.pop_back();
   if (!answer.empty() && answer.back() == '/') answer.pop_back();
   return stripped(answer);
+}
+
+}  // namespace
+
+std::string released_answer(std::string_view text) { return rewritten(extracted(text)); }
+
+bool released_correct(std::string_view response, std::string_view gold) {
+  constexpr std::size_t kLongest = 8 << 10;
+  const std::string answer = extracted(response), expected = extracted(gold);
+  if (answer.size() > kLongest || expected.size() > kLongest) return false;
+  return rewritten(answer) == rewritten(expected);
 }
 
 }  // namespace kvgauge

@@ -9,4 +9,7 @@ namespace kvgauge {
 /// prediction and gold count as correct.
 std::string released_answer(std::string_view text);
 
+/// Whether the two are equal. What is extracted from either must be at most 8 KiB: longer text is no answer.
+bool released_correct(std::string_view response, std::string_view gold);
+
 }  // namespace kvgauge

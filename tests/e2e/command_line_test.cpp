@@ -105,7 +105,10 @@ TEST(CommandLine, CombinationsAreChecked) {
   expect_refusal({"score", "--input", job.in, "--scores", "none"}, 2, "--scores");
   expect_refusal({"evaluate", "--input", job.in, "--format", "pdf"}, 2, "--format: found 'pdf'");
   expect_refusal({"grade", "--input", job.in}, 2, "--dataset: not given");
-  expect_refusal({"grade", "--input", job.in, "--dataset", "math"}, 2, "math");
+  expect_refusal({"grade", "--input", job.in, "--dataset", "mmlu"}, 2, "'mmlu', one of gsm8k, math");
+  expect_refusal({"grade", "--input", job.in, "--dataset", "math", "--strict"}, 2, "--strict: --dataset math");
+  expect_refusal({"grade", "--input", job.in, "--dataset", "gsm8k", "--tolerance", "0.1"}, 2, "--tolerance: ");
+  expect_refusal({"grade", "--input", job.in, "--dataset", "theoremqa", "--tolerance", "-1"}, 2, "--tolerance");
   expect_refusal({"tokenize", "--text", "x", "--input", job.in}, 2, "--input");
 }
 

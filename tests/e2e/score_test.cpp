@@ -217,6 +217,37 @@ TEST(GradeAndEvaluate, GoldIsJoinedById) {
   EXPECT_NE(rows[3]["error"].get<std::string>().find("stdin:4"), std::string::npos);
 }
 
+TEST(GradeAndEvaluate, EveryDatasetAndItsFields) {
+  const auto graded = [](std::vector<std::string> flags, const std::string& row) {
+    flags.insert(flags.begin(), {"grade", "--input", "-", "--quiet", "--dataset"});
+    const Outcome outcome = kvgauge(flags, row + "\n");
+    EXPECT_EQ(outcome.exit, 0) << outcome.err;
+    return rows_of(outcome.out).at(0);
+  };
+  const auto math =
+      graded({"math"}, R"({"text":"Thus $\\boxed{\\frac{28}{6}}$.","answer":"\\frac{14}{3}","kept":[1]})");
+  EXPECT_EQ(math["correct"], true);
+  EXPECT_EQ(math["paper_correct"], false) << "the released grader cuts the gold answer to 3";
+  EXPECT_EQ(math["coe_paper_correct"], false);
+  EXPECT_EQ(math["predicted"], "\\frac{28}{6}");
+  EXPECT_EQ(math["gold"], "\\frac{14}{3}");
+  EXPECT_EQ(math["kept"].dump(), "[1]");
+  EXPECT_EQ(graded({"math"}, R"({"response":"\\boxed{2}","solution":"so $\\boxed{2}$"})")["correct"], true);
+  const std::string number = R"({"text":"The answer is 103.","answer":"100","answer_type":"integer"})";
+  EXPECT_EQ(graded({"theoremqa"}, number)["correct"], true);
+  EXPECT_EQ(graded({"theoremqa", "--strict"}, number)["correct"], false);
+  EXPECT_EQ(graded({"theoremqa", "--tolerance", "0.02"}, number)["correct"], false);
+  EXPECT_EQ(graded({"theoremqa"}, R"({"text":"The answer is yes.","answer":true})")["correct"], true);
+  EXPECT_EQ(graded({"theoremqa"}, R"({"text":"The answer is [1, 2].","answer":[1,2]})")["correct"], true);
+  EXPECT_EQ(graded({"csqa"}, R"({"prediction":"Answer: b","gold":"B"})")["predicted"], "B");
+  const auto several =
+      graded({"gsm8k"}, R"({"text":"#### 5","gold":5,"candidates":[{"text":"#### 5"},{"text":"#### 6"}]})");
+  EXPECT_EQ(several["correct"], true);
+  EXPECT_EQ(several["candidates"][0]["correct"], true);
+  EXPECT_EQ(several["candidates"][1]["correct"], false);
+  EXPECT_EQ(several["candidates"][1]["predicted"], "6");
+}
+
 TEST(TokenizeAndInspect, TellWhatAModelIs) {
   const auto rows = rows_of(kvgauge({"tokenize"}, "The answer is 4.\n\n<think>\n").out);
   ASSERT_EQ(rows.size(), 3u);

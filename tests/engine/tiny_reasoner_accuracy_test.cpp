@@ -49,7 +49,7 @@ Outcome answer_all(bool thinking) {
     while (const auto done = engine.next_finished()) {
       const Answer& answer = done->answers.at(0);
       right += grade(Dataset::kExact, answer.text, golds[static_cast<std::size_t>(done->request)],
-                     answer.finish_reason == FinishReason::kStop)
+                     {.finished = answer.finish_reason == FinishReason::kStop})
                    .correct;
       tokens += static_cast<std::int64_t>(answer.tokens.size());
     }

@@ -2,78 +2,34 @@
 
 #include <gtest/gtest.h>
 
-#include <sstream>
 #include <vector>
 
 #include "core/cat.h"
 #include "core/json.h"
-#include "grade/released_grader.h"
+#include "grade/case_files.h"
 #include "kvgauge/error.h"
-#include "support/paths.h"
 
 namespace kvgauge {
 namespace {
 
-std::vector<Json> json_lines(const std::filesystem::path& path) {
-  std::vector<Json> rows;
-  std::istringstream lines(testing::read_file(path));
-  for (std::string line; std::getline(lines, line);)
-    if (!line.empty()) rows.push_back(parse_json(line, path.filename().string()));
-  return rows;
-}
+using testing::text_of;
 
-std::vector<Json> golden_lines(const char* file) {
-  return json_lines(testing::repo_path(std::string("tests/golden/") + file));
-}
-
-TEST(GraderCases, EveryGsm8kCaseIsJudgedAsStated) {
-  int cases = 0;
-  for (const Json& c : golden_lines("grading_cases.jsonl")) {
-    if (c["dataset"] != "gsm8k") continue;
-    ++cases;
-    const Grade g = grade(Dataset::kGsm8k, c["prediction"].get<std::string>(), c["gold"].get<std::string>());
-    EXPECT_EQ(g.correct, c["equal"].get<bool>()) << c.dump() << " predicted " << g.predicted.value_or("nothing");
+void expect_judged(const std::vector<Json>& cases) {
+  for (const Json& c : cases) {
+    const Grade g = grade(testing::dataset_of(c), text_of(c, "prediction"), text_of(c, "gold"));
+    EXPECT_EQ(g.correct, c["equal"].get<bool>())
+        << c.dump() << " predicted " << g.predicted.value_or("nothing") << " gold " << g.gold;
   }
-  EXPECT_EQ(cases, 22);
 }
 
-// What the released grader returned on every case, also those of datasets that ours does not grade yet.
-TEST(GraderCases, ReleasedOutcomesAreReproduced) {
-  const auto cases = golden_lines("grading_cases.jsonl");
-  int compared = 0;
-  for (const Json& outcome : golden_lines("grading_released_outcomes.jsonl")) {
-    const Json& c = cases.at(outcome["line"].get<std::size_t>());
-    const Json& released = outcome["kvclassifier"];
-    if (released.is_null() || released["pred"].is_null()) continue;
-    const std::string predicted = released_answer(c["prediction"].get<std::string>()),
-                      gold = released_answer(c["gold"].get<std::string>());
-    ++compared;
-    EXPECT_EQ(predicted, released["pred"].get<std::string>()) << c.dump();
-    EXPECT_EQ(gold, released["gold"].get<std::string>()) << c.dump();
-    EXPECT_EQ(predicted == gold, released["equal"].get<bool>()) << c.dump();
-    const Grade g = grade(Dataset::kGsm8k, c["prediction"].get<std::string>(), c["gold"].get<std::string>());
-    EXPECT_EQ(g.paper_correct, released["equal"].get<bool>()) << c.dump();
-  }
-  EXPECT_EQ(compared, 84);
+TEST(GraderCases, EveryGradingCaseIsJudgedAsStated) {
+  const auto cases = testing::golden_lines("grading_cases.jsonl");
+  EXPECT_EQ(cases.size(), 110u);
+  expect_judged(cases);
 }
 
-TEST(GraderCases, EveryGsm8kGoldGradesItselfInThreePhrasings) {
-  const auto path = testing::shared_path("data/gsm8k_test.jsonl");
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is absent";
-  int rows = 0;
-  for (const Json& row : json_lines(path)) {
-    ++rows;
-    const std::string answer = row["answer"];
-    const std::string number = answer.substr(answer.rfind("#### ") + 5);
-    for (const std::string& response : {answer, "So 3 + 4 = 7 and then\nthe answer is $" + number + ".",
-                                        "Thus $\\boxed{" + number + "}$ as 1 + 1 = 2 shows."}) {
-      const Grade g = grade(Dataset::kGsm8k, response, answer);
-      EXPECT_TRUE(g.correct) << response << " predicted " << g.predicted.value_or("nothing") << " gold " << g.gold;
-    }
-    EXPECT_TRUE(grade(Dataset::kGsm8k, answer, answer).paper_correct);
-    EXPECT_FALSE(grade(Dataset::kGsm8k, "The answer is " + number + "1", answer).correct) << number;
-  }
-  EXPECT_EQ(rows, 1319);
+TEST(GraderCases, EveryResponseIsReadAsStated) {
+  expect_judged(testing::json_lines(testing::repo_path("tests/grade/response_cases.jsonl")));
 }
 
 // The embedded model's recorded answers, right and wrong ones, thinking off and on.
@@ -163,7 +119,7 @@ TEST(Gsm8k, HugeNumbersCompareWithoutOverflow) {
 }
 
 TEST(Gsm8k, Flags) {
-  const Grade g = grade(Dataset::kGsm8k, "#### 18", "9*2=18\n#### 18", false);
+  const Grade g = grade(Dataset::kGsm8k, "#### 18", "9*2=18\n#### 18", {.finished = false});
   EXPECT_TRUE(g.truncated);
   EXPECT_TRUE(g.correct);
   EXPECT_EQ(g.gold, "18");
@@ -188,16 +144,50 @@ TEST(Exact, StatedAnswersTextsAndNumbers) {
   EXPECT_EQ(exact("</think>\n\nThe answer is 26.\n#### 26<|im_end|>", "#### 26").predicted.value_or(""), "26");
 }
 
-TEST(Datasets, LaterOnesAreRefusedByName) {
-  EXPECT_EQ(parse_dataset("exact"), Dataset::kExact);
-  EXPECT_EQ(parse_dataset("gsm8k"), Dataset::kGsm8k);
-  for (const char* const other : {"math", "theoremqa", "csqa", "GSM8K", ""})
-    EXPECT_THROW(parse_dataset(other), UsageError) << other;
-  try {
-    parse_dataset("math");
-  } catch (const UsageError& error) {
-    EXPECT_STREQ(error.what(), "--dataset: math cannot be graded by this version, exact or gsm8k was needed");
+TEST(Theoremqa, ToleranceIsRelativeToTheGold) {
+  const auto correct = [](std::string_view response, std::string_view gold, double tolerance) {
+    return grade(Dataset::kTheoremqa, response, gold, {.tolerance = tolerance}).correct;
+  };
+  EXPECT_TRUE(correct("The answer is 104.", "100", 0.04));
+  EXPECT_FALSE(correct("The answer is 104.1.", "100", 0.04));
+  EXPECT_TRUE(correct("The answer is 96.", "100", 0.04));
+  EXPECT_FALSE(correct("The answer is 104.", "100", 1e-4));
+  EXPECT_TRUE(correct("The answer is 100.009.", "100", 1e-4));
+  EXPECT_FALSE(correct("The answer is -100.", "100", 0.04));
+  EXPECT_TRUE(correct("The answer is [1.03, 2].", "[1, 2]", 0.04));
+  EXPECT_FALSE(correct("The answer is [1.03, 2].", "[1, 2]", 1e-4));
+  EXPECT_TRUE(correct("The answer is 0.", "0.0", 0)) << "exact equality needs no tolerance";
+}
+
+TEST(Theoremqa, TheAnswersTypeIsTheRowsOrTheGolds) {
+  EXPECT_EQ(grade(Dataset::kTheoremqa, "It is true that the answer is 5.", "5").predicted, "5");
+  EXPECT_EQ(grade(Dataset::kTheoremqa, "The answer is yes.", "True").predicted, "True");
+  EXPECT_EQ(grade(Dataset::kTheoremqa, "The answer is (b).", "b", {.answer_type = "option"}).predicted, "B");
+  EXPECT_TRUE(grade(Dataset::kTheoremqa, "The answer is 5.", "5", {.answer_type = "list of integer"}).correct);
+}
+
+TEST(Equivalent, AnswersOfTwoResponses) {
+  for (const Dataset dataset : {Dataset::kExact, Dataset::kGsm8k, Dataset::kMath, Dataset::kTheoremqa}) {
+    const auto a = extract_answer(dataset, "The answer is 0.5."), b = extract_answer(dataset, "#### 1/2");
+    ASSERT_TRUE(a && b) << name(dataset);
+    EXPECT_TRUE(equivalent(dataset, *a, *b)) << name(dataset);
+    EXPECT_FALSE(equivalent(dataset, *a, "0.6")) << name(dataset);
+    EXPECT_FALSE(equivalent(dataset, "", "")) << name(dataset);
+    EXPECT_FALSE(extract_answer(dataset, "").has_value()) << name(dataset);
   }
+  EXPECT_EQ(extract_answer(Dataset::kCsqa, "Answer: (b)"), "B");
+  EXPECT_TRUE(equivalent(Dataset::kCsqa, "B", "B"));
+  EXPECT_FALSE(equivalent(Dataset::kCsqa, "B", "C"));
+  EXPECT_EQ(extract_answer(Dataset::kTheoremqa, "The answer is Yes."), "True");
+  EXPECT_TRUE(equivalent(Dataset::kTheoremqa, "True", "True"));
+  EXPECT_FALSE(equivalent(Dataset::kTheoremqa, "True", "1"));
+  EXPECT_TRUE(equivalent(Dataset::kTheoremqa, "100", "103")) << "either may be the other's gold";
+}
+
+TEST(Datasets, NamesAreExact) {
+  for (const Dataset dataset : {Dataset::kExact, Dataset::kGsm8k, Dataset::kMath, Dataset::kTheoremqa, Dataset::kCsqa})
+    EXPECT_EQ(parse_dataset(name(dataset)), dataset);
+  for (const char* const other : {"GSM8K", "", "math500"}) EXPECT_THROW(parse_dataset(other), UsageError) << other;
 }
 
 }  // namespace
