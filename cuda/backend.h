@@ -133,7 +133,7 @@ class CudaBackend final : public Backend {
   CurrentStep current_;
   bool ran_a_step_ = false;
 
-  std::unique_ptr<ArenaMemory> attention_scratch_, drawn_, statistics_, ends_, difficulties_, layer_steps_;
+  std::unique_ptr<ArenaMemory> attention_scratch_, drawn_, statistics_, statistics_parts_, ends_, difficulties_, layer_steps_;
   std::vector<DeviceTrajectoryItem> trajectory_items_;
   std::vector<PoolItem> pool_items_;
 

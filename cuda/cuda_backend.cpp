@@ -216,8 +216,15 @@ void CudaBackend::reserve_products(std::int64_t rows) {
                        .tile = product_tile_ ? product_tile_->data() : nullptr,
                        .tile_bytes = product_tile_ ? product_tile_->bytes() : 0});
   }
-  for (const Weight& weight : weights_)
-    products_->prepare({.n = weight.rows, .k = weight.columns, .dtype = options_.compute_dtype}, rows);
+  for (const Weight& weight : weights_) {
+    const auto prepare = [&](std::int64_t features) {
+      if (features > 0) products_->prepare({.n = features, .k = weight.columns, .dtype = options_.compute_dtype}, rows);
+    };
+    prepare(weight.rows);
+    if (weight.rows <= kVocabTile) continue;  // whatever is as large as a head may be asked for in tiles
+    prepare(kVocabTile);
+    prepare(weight.rows % kVocabTile);
+  }
 }
 
 void CudaBackend::warm_up(std::int64_t rows, std::int64_t max_context) {
@@ -381,11 +388,13 @@ void CudaBackend::swiglu(const SwigluArgs& args) { launch_swiglu(args, stream_.g
 void CudaBackend::linear(const LinearArgs& args) {
   KVGAUGE_CHECK(args.weight.handle >= 0 && args.weight.handle < std::ssize(weights_), "weight ", args.weight.handle);
   KVGAUGE_CHECK(args.x.dtype == options_.compute_dtype && args.x.columns == args.weight.columns &&
-                    args.out.columns == args.weight.rows && args.out.rows >= args.x.rows,
+                    args.out.rows >= args.x.rows,
                 "x is ", name(args.x.dtype), " ", args.x.rows, " x ", args.x.columns);
+  check_features(args);
   if (args.x.rows == 0) return;
   if (!products_) reserve_products(args.x.rows);
-  products_->multiply(args.x, weights_[static_cast<std::size_t>(args.weight.handle)].memory->data(), args.out);
+  const std::size_t skipped = static_cast<std::size_t>(args.first_feature * args.weight.columns) * size_of(options_.compute_dtype);
+  products_->multiply(args.x, weights_[static_cast<std::size_t>(args.weight.handle)].memory->data() + skipped, args.out);
 }
 
 void CudaBackend::rope_append(const RopeAppendArgs& args) {
@@ -419,29 +428,23 @@ void CudaBackend::sample(const SampleArgs& args) {
 }
 
 void CudaBackend::logits_stats(const LogitsStatsArgs& args) {
-  const std::int64_t vocab = args.logits.columns;
-  KVGAUGE_CHECK(args.logits.dtype == DType::kF32 && vocab > 0, "logits are ", name(args.logits.dtype));
-  KVGAUGE_CHECK(args.rows.size() == args.chosen.size() && args.rows.size() == args.out.size() &&
-                    (args.draws.empty() || args.draws.size() == args.rows.size()),
-                args.rows.size(), " rows, ", args.chosen.size(), " chosen, ", args.draws.size(), " draws, ",
-                args.out.size(), " out");
-  for (std::size_t i = 0; i < args.rows.size(); ++i) {
-    KVGAUGE_CHECK(args.rows[i] >= 0 && args.rows[i] < args.logits.rows, "row ", args.rows[i], " of ", args.logits.rows);
-    const bool drawn = !args.draws.empty() && args.draws[i] >= 0;
-    KVGAUGE_CHECK(drawn || (args.chosen[i] >= 0 && args.chosen[i] < vocab), "token ", args.chosen[i], " of ", vocab);
-  }
+  check_logits_stats(args);
   const std::size_t bytes = args.out.size_bytes();
   auto* const out = reinterpret_cast<TokenLogitStats*>(
       scratch(statistics_, std::max<std::size_t>(bytes, 1), "statistics of logits"));
+  const bool whole = args.first_token == 0 && args.is_last_tile();
   launch_logits_stats(args,
                       {.rows = staging_.upload(args.rows),
                        .chosen = staging_.upload(args.chosen),
                        .draws = args.draws.empty() ? nullptr : staging_.upload(args.draws),
                        .drawn = drawn_ ? drawn_->as<std::int32_t>() : nullptr,
                        .out = out,
+                       .parts = whole ? nullptr
+                                      : scratch(statistics_parts_, logits_stats_part_bytes(std::ssize(args.rows)),
+                                                "statistics of tiles of logits"),
                        .count = std::ssize(args.rows)},
                       stream_.get());
-  staging_.fetch(args.out.data(), out, bytes);
+  if (args.is_last_tile()) staging_.fetch(args.out.data(), out, bytes);
 }
 
 void CudaBackend::copy_pages(const CopyPagesArgs& args) {

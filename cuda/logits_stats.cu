@@ -5,7 +5,8 @@
 // One block a row. A thread takes kChunk packs of four neighbours at a time; the exponentials are against its largest
 // logit so far, and its sums are scaled (in double) when a chunk has a larger one. Exponentials are f32, the sums of a
 // pack of four too, all others double. The threads' parts are brought to the block's maximum and added in a fixed order
-// that depends on the vocabulary only. Read: vocab * 4 bytes a row, once.
+// that depends on the vocabulary only. Read: vocab * 4 bytes a row, once; between tiles of a vocabulary the threads' parts
+// are written and read (20 KiB a row, beside the 64 KiB of its logits).
 #include "cuda/logits_stats.h"
 
 #include <bit>
@@ -23,23 +24,24 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 }  // namespace
 
-struct LogitsStatsKernelArgs {
-  const float* logits = nullptr;
-  std::int64_t stride = 0;
-  int vocab = 0;
-  LogitsStatsTables tables;
-};
-
-namespace {
-
 /// What a thread knows of its logits.
 struct RowPart {
-  float maximum = -kInfinity, second = -kInfinity;  ///< the two largest, equal on a tie
-  double sum_exp = 0, sum_exp_z = 0;                ///< of exp(z - maximum), of exp(z - maximum) (z - maximum)
+  float maximum = -std::numeric_limits<float>::infinity(), second = maximum;  ///< the two largest, equal on a tie
+  double sum_exp = 0, sum_exp_z = 0;  ///< of exp(z - maximum), of exp(z - maximum) (z - maximum)
   double sum_finite = 0;
   int finite = 0;
   bool unusable = false;  ///< there is a NaN or +infinity
 };
+
+struct LogitsStatsKernelArgs {
+  const float* logits = nullptr;
+  std::int64_t stride = 0;
+  int columns = 0, first_token = 0, vocab = 0;  ///< of this tile; of this tile; of all
+  RowPart* parts = nullptr;                     ///< [count][threads], of the tiles before; nullptr: whole rows
+  LogitsStatsTables tables;
+};
+
+namespace {
 
 /// Scales the sums to a new maximum: exp(z - new) = exp(z - old) f with f = exp(old - new), z - new = (z - old) + (old
 /// - new).
@@ -100,20 +102,32 @@ __global__ void __launch_bounds__(kThreads, 1) logits_stats_kernel(LogitsStatsKe
   const bool aligned = reinterpret_cast<std::uintptr_t>(row) % sizeof(Pack<float, kPack>) == 0;
 
   RowPart part;
+  RowPart* const kept = a.parts == nullptr ? nullptr : a.parts + static_cast<std::int64_t>(item) * kThreads + threadIdx.x;
+  if (a.first_token > 0) part = *kept;
   constexpr int kStep = kThreads * kPack;
-  for (int first = static_cast<int>(threadIdx.x) * kPack; first < a.vocab; first += kStep * kChunk) {
+  static_assert(kVocabTile % (kStep * kChunk) == 0, "a tile is whole chunks: its sums have the order of whole rows");
+  for (int first = static_cast<int>(threadIdx.x) * kPack; first < a.columns; first += kStep * kChunk) {
     Pack<float, kPack> chunk[kChunk];
 #pragma unroll
     for (int c = 0; c < kChunk; ++c) {
       const int at = first + c * kStep;
-      const bool whole = aligned && at + kPack <= a.vocab;
+      const bool whole = aligned && at + kPack <= a.columns;
       chunk[c] = std::bit_cast<Pack<float, kPack>>(load_constant_16(row + at, whole));
       if (!whole) {
 #pragma unroll
-        for (int i = 0; i < kPack; ++i) chunk[c].values[i] = at + i < a.vocab ? row[at + i] : -kInfinity;
+        for (int i = 0; i < kPack; ++i) chunk[c].values[i] = at + i < a.columns ? row[at + i] : -kInfinity;
       }
     }
     absorb(part, chunk);
+  }
+
+  const int draw = a.tables.draws == nullptr ? -1 : a.tables.draws[item];
+  const int token = draw >= 0 ? a.tables.drawn[draw] : a.tables.chosen[item];
+  if (threadIdx.x == 0 && token >= a.first_token && token < a.first_token + a.columns)
+    a.tables.out[item].chosen_logprob = static_cast<double>(row[token - a.first_token]);  // its logit, for the last tile
+  if (a.first_token + a.columns < a.vocab) {
+    *kept = part;
+    return;
   }
 
   float maximum = part.maximum, second = part.second;
@@ -137,8 +151,6 @@ __global__ void __launch_bounds__(kThreads, 1) logits_stats_kernel(LogitsStatsKe
   const int unusable = block_sum(part.unusable ? 1 : 0, int_scratch);
   if (threadIdx.x != 0) return;
 
-  const int draw = a.tables.draws == nullptr ? -1 : a.tables.draws[item];
-  const int token = draw >= 0 ? a.tables.drawn[draw] : a.tables.chosen[item];
   TokenLogitStats stats = {kUndefined, kUndefined, kUndefined, kUndefined, kUndefined, kUndefined};
   if (unusable == 0 && finite > 0 && token >= 0) {
     const double log_sum = log(sum_exp), most = maximum;
@@ -146,19 +158,27 @@ __global__ void __launch_bounds__(kThreads, 1) logits_stats_kernel(LogitsStatsKe
     stats.max_logprob = -log_sum;
     stats.second_prob = exp(static_cast<double>(second) - most) / sum_exp;
     stats.entropy = log_sum - sum_exp_z / sum_exp;
-    stats.chosen_logprob = static_cast<double>(row[token]) - most - log_sum;
+    stats.chosen_logprob = a.tables.out[item].chosen_logprob - most - log_sum;
     stats.mean_logprob = sum_finite / finite - most - log_sum;
   }
   a.tables.out[item] = stats;
 }
 
+std::size_t logits_stats_part_bytes(std::int64_t count) {
+  return static_cast<std::size_t>(count) * kThreads * sizeof(RowPart);
+}
+
 void launch_logits_stats(const LogitsStatsArgs& args, const LogitsStatsTables& tables, StreamHandle stream) {
   if (tables.count == 0) return;
-  KVGAUGE_CHECK(
-      args.logits.dtype == DType::kF32 && args.logits.columns > 0 && args.logits.columns < (std::int64_t{1} << 30),
-      "logits are ", name(args.logits.dtype), " of ", args.logits.columns, " columns");
-  const LogitsStatsKernelArgs a = {static_cast<const float*>(args.logits.data), args.logits.stride,
-                                   static_cast<int>(args.logits.columns), tables};
+  const std::int64_t vocab = args.all_tokens();
+  KVGAUGE_CHECK(vocab < (std::int64_t{1} << 30), "a vocabulary of ", vocab, " tokens");
+  const LogitsStatsKernelArgs a = {.logits = static_cast<const float*>(args.logits.data),
+                                   .stride = args.logits.stride,
+                                   .columns = static_cast<int>(args.logits.columns),
+                                   .first_token = static_cast<int>(args.first_token),
+                                   .vocab = static_cast<int>(vocab),
+                                   .parts = reinterpret_cast<RowPart*>(tables.parts),
+                                   .tables = tables};
   launch(stream, LaunchShape{dim3(static_cast<unsigned>(tables.count)), dim3(kThreads), 0}, logits_stats_kernel, a);
 }
 

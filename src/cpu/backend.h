@@ -15,6 +15,13 @@ struct PackedMatrix {
   Buffer data;
 };
 
+/// Whole panels of a packed matrix: `features` output features.
+struct PanelRange {
+  const std::byte* panels = nullptr;
+  std::int64_t panel_bytes = 0;
+  std::int64_t features = 0, depth = 0;
+};
+
 /// cos and sin of position * inverse_frequency, filled as positions come up; one row serves all heads and all layers.
 struct RotationTable {
   std::vector<double> frequencies;  ///< what the rows were made from
@@ -93,7 +100,7 @@ class CpuBackend final : public Backend {
   }
   static int thread_number();
 
-  void own_linear(const MatrixView& x, const PackedMatrix& matrix, const MatrixView& out);
+  void own_linear(const MatrixView& x, const PanelRange& weight, const MatrixView& out);
   void reserve_attention();
   std::int64_t attention_slots() const;  ///< softmax states of splits that wait for their merge
   void reserve_sampling(std::int64_t vocab);
@@ -101,6 +108,12 @@ class CpuBackend final : public Backend {
   void reserve_rotations(std::int64_t positions);
   void fill_rotations(const RopeAppendArgs& args);
   std::vector<std::int32_t> drawn_;  ///< by the last sample(), for logits_stats()
+  /// What logits_stats() knows of a row after the tiles so far.
+  struct JudgedRow {
+    RowStats stats;
+    float chosen = 0;
+  };
+  std::vector<JudgedRow> judged_;
   std::int32_t sample_row(const float* z, std::int64_t vocab, const SampleRequest& request, std::byte* scratch) const;
 
   const CpuIsa isa_;

@@ -66,12 +66,18 @@ void CpuBackend::warm_up(std::int64_t rows, std::int64_t max_context) {
   std::int64_t widest = 1;
   for (const PackedMatrix& matrix : matrices_) widest = std::max(widest, matrix.rows);
   if (onednn_) {
-    for (const PackedMatrix& matrix : matrices_) onednn_->prepare(matrix.rows, matrix.columns, rows);
+    for (const PackedMatrix& matrix : matrices_) {
+      onednn_->prepare(matrix.rows, matrix.columns, rows);
+      if (matrix.rows <= kVocabTile) continue;  // whatever is as large as a head may be asked for in tiles
+      onednn_->prepare(kVocabTile, matrix.columns, rows);
+      if (matrix.rows % kVocabTile != 0) onednn_->prepare(matrix.rows % kVocabTile, matrix.columns, rows);
+    }
   }
   reserve_attention();
   reserve_sampling(widest);
   reserve_trajectory();
   drawn_.reserve(static_cast<std::size_t>(rows));
+  judged_.reserve(static_cast<std::size_t>(rows));
   reserve_rotations(max_context);
   parallel(2 * threads_, false, [](std::int64_t, int) {});  // starts the threads
 }

@@ -2,6 +2,7 @@
 // The inner loops of the CPU back end: plain functions over pointers, compiled once per instruction set (kernels/) and
 // reached through one table. All are single-threaded, check nothing and allocate nothing.
 #include <cstdint>
+#include <limits>
 
 namespace kvgauge {
 enum class CpuIsa : std::uint8_t;
@@ -54,7 +55,8 @@ struct RowStats {
   double sum_exp_z = 0;   ///< of exp(z - maximum) * (z - maximum)
   double sum_finite = 0;  ///< of the finite z
   std::int64_t finite = 0;
-  bool usable = false;  ///< no NaN, no +infinity, at least one finite
+  bool broken = false;  ///< a NaN or +infinity
+  bool usable() const { return !broken && maximum > -std::numeric_limits<float>::infinity(); }
 };
 
 struct TrajectoryDistances {

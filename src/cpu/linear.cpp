@@ -73,15 +73,21 @@ void CpuBackend::linear(const LinearArgs& args) {
   const PackedMatrix& matrix = matrices_[static_cast<std::size_t>(args.weight.handle)];
   KVGAUGE_CHECK(x.dtype == compute_dtype_ && x.columns == matrix.columns, "x is ", name(x.dtype), "[", x.rows, ",",
                 x.columns, "], the weight takes ", name(compute_dtype_), " of ", matrix.columns, " columns");
-  KVGAUGE_CHECK(out.dtype == DType::kF32 && out.columns == matrix.rows && out.rows >= x.rows, "out is ",
-                name(out.dtype), "[", out.rows, ",", out.columns, "]");
+  KVGAUGE_CHECK(out.dtype == DType::kF32 && out.rows >= x.rows, "out is ", name(out.dtype), "[", out.rows, ",", out.columns,
+                "]");
+  check_features(args);
+  static_assert(kFeatureStep % kPanelColumns == 0);
+  const PanelRange weight{.panels = matrix.data.data() + args.first_feature / kPanelColumns * matrix.panel_bytes,
+                          .panel_bytes = matrix.panel_bytes,
+                          .features = out.columns,
+                          .depth = matrix.columns};
   if (x.rows == 0) return;
   const std::int64_t element = static_cast<std::int64_t>(size_of(x.dtype));
   std::int64_t row = 0;
   if (onednn_ && x.stride == x.columns && out.stride == out.columns) {
     while (x.rows - row >= OneDnnProducts::kLeastRows) {
       const std::int64_t done = onednn_->run(static_cast<const std::byte*>(x.data) + row * x.stride * element,
-                                             x.rows - row, matrix.data.data(), matrix.rows, matrix.columns,
+                                             x.rows - row, weight.panels, weight.features, weight.depth,
                                              static_cast<float*>(out.data) + row * out.stride);
       if (done == 0) break;
       row += done;
@@ -92,17 +98,17 @@ void CpuBackend::linear(const LinearArgs& args) {
   rest_x.data = static_cast<std::byte*>(x.data) + row * x.stride * element;
   rest_out.data = static_cast<float*>(out.data) + row * out.stride;
   rest_x.rows = rest_out.rows = x.rows - row;
-  own_linear(rest_x, matrix, rest_out);
+  own_linear(rest_x, weight, rest_out);
 }
 
-void CpuBackend::own_linear(const MatrixView& x, const PackedMatrix& matrix, const MatrixView& out) {
+void CpuBackend::own_linear(const MatrixView& x, const PanelRange& weight, const MatrixView& out) {
   const auto run = compute_dtype_ == DType::kBF16 ? kernels_.panel_bf16 : kernels_.panel_f32;
-  const std::int64_t column_units = rounded_up(matrix.rows, kUnitColumns) / kUnitColumns;
+  const std::int64_t column_units = rounded_up(weight.features, kUnitColumns) / kUnitColumns;
   const std::int64_t row_units = rounded_up(x.rows, kUnitRows) / kUnitRows;
   const std::int64_t element = static_cast<std::int64_t>(size_of(x.dtype));
 
   // A thread takes a run of half panels (in weight order), whole panels where it can, for all row blocks in turn.
-  const bool tiny = x.rows * matrix.rows * matrix.columns < 65'536;  // less work than waking the others
+  const bool tiny = x.rows * weight.features * weight.depth < 65'536;  // less work than waking the others
   const std::int64_t threads = tiny ? 1 : std::min<std::int64_t>(threads_, column_units);
   parallel(threads, false, [&](std::int64_t thread, int) {
     const std::int64_t begin = column_units * thread / threads, end = column_units * (thread + 1) / threads;
@@ -110,14 +116,14 @@ void CpuBackend::own_linear(const MatrixView& x, const PackedMatrix& matrix, con
       const std::int64_t panel = unit / 2, first = unit % 2 * kUnitColumns;
       const bool whole = first == 0 && unit + 2 <= end;
       const std::int64_t last =
-          std::min<std::int64_t>(whole ? kPanelColumns : first + kUnitColumns, matrix.rows - panel * kPanelColumns);
+          std::min<std::int64_t>(whole ? kPanelColumns : first + kUnitColumns, weight.features - panel * kPanelColumns);
       for (std::int64_t block = 0; block < row_units; ++block) {
         const std::int64_t row = block * kUnitRows;
         run({.x = static_cast<const std::byte*>(x.data) + row * x.stride * element,
              .x_stride = x.stride,
              .rows = std::min(kUnitRows, x.rows - row),
-             .depth = matrix.columns,
-             .panel = matrix.data.data() + panel * matrix.panel_bytes,
+             .depth = weight.depth,
+             .panel = weight.panels + panel * weight.panel_bytes,
              .first = static_cast<int>(first),
              .last = static_cast<int>(last),
              .out = static_cast<float*>(out.data) + row * out.stride + panel * kPanelColumns,

@@ -1,5 +1,6 @@
 #include "ops/logits_stats.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -32,33 +33,57 @@ TokenLogitStats statistics(const RowStats& row, float chosen) {
   return stats;
 }
 
+// Takes in what another part of the row has. exp(z - new) = exp(z - old) f with f = exp(old - new), z - new = (z - old) +
+// (old - new).
+void absorb(RowStats& row, RowStats part) {
+  const float maximum = std::max(row.maximum, part.maximum);
+  for (RowStats* const one : {&row, &part}) {
+    if (one->finite == 0) continue;
+    const double shift = static_cast<double>(one->maximum) - static_cast<double>(maximum), factor = std::exp(shift);
+    one->sum_exp_z = factor * (one->sum_exp_z + shift * one->sum_exp);
+    one->sum_exp *= factor;
+  }
+  row.second = std::max(std::min(row.maximum, part.maximum), std::max(row.second, part.second));
+  row.maximum = maximum;
+  row.sum_exp += part.sum_exp;
+  row.sum_exp_z += part.sum_exp_z;
+  row.sum_finite += part.sum_finite;
+  row.finite += part.finite;
+  row.broken = row.broken || part.broken;
+}
+
 }  // namespace
 
 void CpuBackend::logits_stats(const LogitsStatsArgs& args) {
-  const std::int64_t vocab = args.logits.columns;
-  KVGAUGE_CHECK(args.logits.dtype == DType::kF32 && vocab > 0, "logits are ", name(args.logits.dtype), " of ", vocab,
-                " columns");
-  KVGAUGE_CHECK(args.rows.size() == args.chosen.size() && args.rows.size() == args.out.size(), args.rows.size(),
-                " rows, ", args.chosen.size(), " chosen, ", args.out.size(), " out");
-  KVGAUGE_CHECK(args.draws.empty() || args.draws.size() == args.rows.size(), args.draws.size(), " draws");
+  check_logits_stats(args);
+  const std::int64_t vocab = args.all_tokens();
   const auto token = [&](std::size_t i) {
     const std::int32_t draw = args.draws.empty() ? -1 : args.draws[i];
     return draw < 0 ? args.chosen[i] : drawn_[static_cast<std::size_t>(draw)];
   };
-  for (std::size_t i = 0; i < args.rows.size(); ++i) {
-    KVGAUGE_CHECK(args.rows[i] >= 0 && args.rows[i] < args.logits.rows, "row ", args.rows[i], " of ", args.logits.rows);
-    KVGAUGE_CHECK(args.draws.empty() || args.draws[i] < std::ssize(drawn_), "draw ", args.draws[i], " of ",
-                  drawn_.size());
-    const bool failed = !args.draws.empty() && args.draws[i] >= 0 && token(i) < 0;
-    KVGAUGE_CHECK(failed || (token(i) >= 0 && token(i) < vocab), "token ", token(i), " of ", vocab);
+  for (std::size_t i = 0; i < args.draws.size(); ++i) {
+    KVGAUGE_CHECK(args.draws[i] < std::ssize(drawn_), "draw ", args.draws[i], " of ", drawn_.size());
+    KVGAUGE_CHECK(args.draws[i] < 0 || token(i) < vocab, "token ", token(i), " of ", vocab);
   }
+  if (args.first_token == 0) judged_.assign(args.rows.size(), {});
+  KVGAUGE_CHECK(judged_.size() == args.rows.size(), args.rows.size(), " rows of a tile, ", judged_.size(), " of the first");
   parallel(static_cast<std::int64_t>(args.rows.size()), std::ssize(args.rows) * args.logits.columns < 8'192,
            [&](std::int64_t i, int) {
              const auto at = static_cast<std::size_t>(i);
-             const float* z = static_cast<const float*>(args.logits.data) + args.rows[at] * args.logits.stride;
-             RowStats row;
-             kernels_.row_stats(z, vocab, row);
-             args.out[at] = row.usable && token(at) >= 0 ? statistics(row, z[token(at)]) : undefined_stats();
+             const float* const z = static_cast<const float*>(args.logits.data) + args.rows[at] * args.logits.stride;
+             JudgedRow& row = judged_[at];
+             for (std::int64_t first = 0; first < args.logits.columns; first += kVocabTile) {
+               RowStats part;
+               kernels_.row_stats(z + first, std::min(kVocabTile, args.logits.columns - first), part);
+               if (args.first_token + first == 0)
+                 row.stats = part;
+               else
+                 absorb(row.stats, part);
+             }
+             const std::int64_t place = token(at) - args.first_token;
+             if (place >= 0 && place < args.logits.columns) row.chosen = z[place];
+             if (args.is_last_tile())
+               args.out[at] = row.stats.usable() && token(at) >= 0 ? statistics(row.stats, row.chosen) : undefined_stats();
            });
 }
 

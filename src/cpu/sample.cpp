@@ -81,7 +81,7 @@ std::int32_t CpuBackend::sample_row(const float* z, std::int64_t vocab, const Sa
                                     std::byte* scratch) const {
   RowStats row;
   kernels_.row_extremes(z, vocab, row);
-  if (!row.usable) return -1;
+  if (!row.usable()) return -1;
   if (!(request.temperature > 0)) return static_cast<std::int32_t>(std::find(z, z + vocab, row.maximum) - z);
 
   auto* weights = reinterpret_cast<float*>(scratch);

@@ -22,7 +22,7 @@
 namespace kvgauge {
 namespace {
 
-constexpr std::int64_t kLogitRows = 64;  // rows of vocabulary size held at once: the only buffer of that size
+constexpr std::int64_t kLogitRows = 64;  // rows of the whole vocabulary that are sampled from at once
 
 double now_ms() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -56,6 +56,7 @@ struct Engine::Impl {
   void compute(const StepPlan& plan);
   void plan_draws(const StepPlan::Item& item, std::int64_t first_row);
   void decide(std::span<const Draw> draws);
+  void judge_given(std::span<const Draw> draws);
   void sample(const MatrixView& logits, std::span<const Draw> draws);
   void judge(const MatrixView& logits, std::span<const Draw> draws);
   void accept_draws();
@@ -123,7 +124,7 @@ Engine::Impl::Impl(const EngineOptions& options)
 
   const auto rows = static_cast<std::size_t>(options.step_tokens),
              sequences = static_cast<std::size_t>(options.max_batch);
-  const auto tile = static_cast<std::size_t>(decoder_.max_logit_rows());
+  const auto tile = static_cast<std::size_t>(decoder_.max_tile_rows());
   ids_.reserve(rows);
   draws_.reserve(rows);
   for (auto* list : {&logit_rows_, &tile_rows_, &judged_rows_, &judged_tokens_, &judged_draws_}) list->reserve(tile);
@@ -255,9 +256,15 @@ void Engine::Impl::compute(const StepPlan& plan) {
   }
   if (ids_.empty()) return;
   decoder_.forward({.ids = ids_, .sequences = slices_, .pages = pages_.view()});
-  const auto tile = static_cast<std::size_t>(decoder_.max_logit_rows());
-  for (std::size_t first = 0; first < draws_.size(); first += tile)
-    decide(std::span<const Draw>(draws_).subspan(first, std::min(tile, draws_.size() - first)));
+  const std::span<const Draw> draws = draws_;
+  for (std::size_t first = 0; first < draws.size();) {
+    const bool given = draws[first].given;
+    const auto most = static_cast<std::size_t>(given ? decoder_.max_tile_rows() : decoder_.max_logit_rows());
+    std::size_t count = 1;
+    while (count < most && first + count < draws.size() && draws[first + count].given == given) ++count;
+    (this->*(given ? &Impl::judge_given : &Impl::decide))(draws.subspan(first, count));
+    first += count;
+  }
 }
 
 void Engine::Impl::plan_draws(const StepPlan::Item& item, std::int64_t first_row) {
@@ -284,7 +291,7 @@ void Engine::Impl::plan_draws(const StepPlan::Item& item, std::int64_t first_row
                       .given = true});
 }
 
-// Puts the draws' tokens and statistics under way; they are on the host after Backend::wait().
+// Puts the tokens and statistics of draws that are to be sampled under way; they are on the host after Backend::wait().
 void Engine::Impl::decide(std::span<const Draw> draws) {
   logit_rows_.clear();  // each row of the step once: draws of one row are neighbours
   tile_rows_.clear();   // draw -> row of the tile
@@ -297,10 +304,33 @@ void Engine::Impl::decide(std::span<const Draw> draws) {
   judge(logits, draws);
 }
 
+// Teacher-forced tokens only: nobody samples from these logits, so they come in tiles of the vocabulary.
+void Engine::Impl::judge_given(std::span<const Draw> draws) {
+  logit_rows_.clear();
+  judged_rows_.clear();
+  judged_tokens_.clear();
+  for (const Draw& draw : draws) {
+    judged_rows_.push_back(static_cast<std::int32_t>(logit_rows_.size()));
+    judged_tokens_.push_back(draw.token);
+    logit_rows_.push_back(draw.row);
+  }
+  ++stats_.stats_calls;
+  const std::size_t first_stat = stat_values_.size();
+  stat_values_.resize(first_stat + draws.size());
+  decoder_.begin_tiles(logit_rows_);
+  const std::int64_t vocab = files_.config().vocab;
+  for (std::int64_t first = 0; first < vocab; first += kVocabTile)
+    backend_->logits_stats({.logits = decoder_.logit_tile(first),
+                            .first_token = first,
+                            .vocab = vocab,
+                            .rows = judged_rows_,
+                            .chosen = judged_tokens_,
+                            .out = std::span(stat_values_).subspan(first_stat)});
+}
+
 void Engine::Impl::sample(const MatrixView& logits, std::span<const Draw> draws) {
   sample_requests_.clear();
   for (std::size_t i = 0; i < draws.size(); ++i) {
-    if (draws[i].given) continue;
     const RunningSequence& sequence = *draws[i].sequence;
     const SamplingParams& sampling = sequence.group->request.sampling;
     sample_requests_.push_back(
@@ -313,7 +343,6 @@ void Engine::Impl::sample(const MatrixView& logits, std::span<const Draw> draws)
          .stream = mix64(sequence.group->request.stream) + static_cast<std::uint64_t>(sequence.sample),
          .draw = sequence.response.size()});
   }
-  if (sample_requests_.empty()) return;
   const std::size_t first = sampled_.size();
   sampled_.resize(first + sample_requests_.size());
   backend_->sample({.logits = logits, .requests = sample_requests_, .out = std::span(sampled_).subspan(first)});
@@ -323,13 +352,11 @@ void Engine::Impl::judge(const MatrixView& logits, std::span<const Draw> draws) 
   judged_rows_.clear();
   judged_tokens_.clear();
   judged_draws_.clear();
-  std::int32_t drawn = 0;
   for (std::size_t i = 0; i < draws.size(); ++i) {
-    const std::int32_t draw = draws[i].given ? -1 : drawn++;
     if (!draws[i].sequence->group->request.scores.prob) continue;
     judged_rows_.push_back(tile_rows_[i]);
-    judged_tokens_.push_back(draws[i].given ? draws[i].token : 0);
-    judged_draws_.push_back(draw);
+    judged_tokens_.push_back(0);
+    judged_draws_.push_back(static_cast<std::int32_t>(i));
   }
   if (judged_rows_.empty()) return;
   ++stats_.stats_calls;

@@ -10,6 +10,11 @@
 #include "core/check.h"
 
 namespace kvgauge {
+namespace {
+
+constexpr std::int64_t kLeastTileValues = std::int64_t{1} << 21;  // so that small vocabularies take a step's rows at once
+
+}  // namespace
 
 Decoder::Decoder(const ModelConfig& config, const Weights& weights, Backend& backend, std::int64_t max_rows,
                  std::int64_t max_logit_rows)
@@ -18,6 +23,8 @@ Decoder::Decoder(const ModelConfig& config, const Weights& weights, Backend& bac
       backend_(backend),
       max_rows_(max_rows),
       max_logit_rows_(max_logit_rows),
+      max_tile_rows_(std::clamp(std::max(kLeastTileValues, max_logit_rows * config.vocab) / std::min(config.vocab, kVocabTile),
+                                max_logit_rows, std::max(max_rows, max_logit_rows))),
       inverse_frequencies_(rope_inverse_frequencies(config)) {
   const std::int64_t compute = static_cast<std::int64_t>(size_of(backend.compute_dtype())), f32 = sizeof(float);
   const std::int64_t qkv = (config.heads + 2 * config.kv_heads) * config.head_dim, q = config.heads * config.head_dim;
@@ -33,9 +40,9 @@ Decoder::Decoder(const ModelConfig& config, const Weights& weights, Backend& bac
       Part{&mixed_,
            max_rows * std::max(q, config.intermediate) * compute},  // attention's output, later the gated product
       Part{&delta_, max_rows * config.hidden * f32},
-      Part{&logit_states_, max_logit_rows * config.hidden * f32},
-      Part{&logit_normed_, max_logit_rows * config.hidden * compute},
-      Part{&logits_, max_logit_rows * config.vocab * f32},
+      Part{&logit_states_, max_tile_rows_ * config.hidden * f32},
+      Part{&logit_normed_, max_tile_rows_ * config.hidden * compute},
+      Part{&logits_, std::max(max_logit_rows * config.vocab, max_tile_rows_ * std::min(config.vocab, kVocabTile)) * f32},
   };
   const auto rounded = [](std::int64_t bytes) { return (bytes + 63) / 64 * 64; };
   std::int64_t total = 0;
@@ -130,12 +137,11 @@ void Decoder::feed_forward(const LayerWeights& layer, std::int64_t rows) {
   backend_.linear({.x = gated, .weight = layer.down, .out = matrix(delta_, DType::kF32, rows, config_.hidden)});
 }
 
-MatrixView Decoder::logits(std::span<const std::int32_t> rows) {
-  const auto count = static_cast<std::int64_t>(rows.size());
-  KVGAUGE_CHECK(count >= 1 && count <= max_logit_rows_, count, " rows of logits, reserved for ", max_logit_rows_);
-  const MatrixView states = matrix(logit_states_, DType::kF32, count, config_.hidden);
-  const MatrixView normed = matrix(logit_normed_, backend_.compute_dtype(), count, config_.hidden);
-  const MatrixView out = matrix(logits_, DType::kF32, count, config_.vocab);
+void Decoder::begin_tiles(std::span<const std::int32_t> rows) {
+  logit_rows_ = static_cast<std::int64_t>(rows.size());
+  KVGAUGE_CHECK(logit_rows_ >= 1 && logit_rows_ <= max_tile_rows_, logit_rows_, " rows of logits, reserved for ",
+                max_tile_rows_);
+  const MatrixView states = matrix(logit_states_, DType::kF32, logit_rows_, config_.hidden);
   // A gather of rows is an embedding look-up in the residual stream.
   backend_.embed({.table = residual_,
                   .table_dtype = DType::kF32,
@@ -147,8 +153,37 @@ MatrixView Decoder::logits(std::span<const std::int32_t> rows) {
                      .x = {},
                      .weight = weights_.output_norm,
                      .eps = static_cast<float>(config_.rms_norm_eps),
-                     .out = normed});
-  backend_.linear({.x = normed, .weight = weights_.head, .out = out});
+                     .out = matrix(logit_normed_, backend_.compute_dtype(), logit_rows_, config_.hidden)});
+}
+
+void Decoder::head_linear(std::int64_t first_token, const MatrixView& out) {
+  backend_.linear({.x = matrix(logit_normed_, backend_.compute_dtype(), logit_rows_, config_.hidden),
+                   .weight = weights_.head,
+                   .first_feature = first_token,
+                   .out = out});
+}
+
+MatrixView Decoder::logit_tile(std::int64_t first_token) {
+  const MatrixView out = matrix(logits_, DType::kF32, logit_rows_, std::min(kVocabTile, config_.vocab - first_token));
+  head_linear(first_token, out);
+  return out;
+}
+
+MatrixView Decoder::logits(std::span<const std::int32_t> rows) {
+  KVGAUGE_CHECK(std::ssize(rows) <= max_logit_rows_, rows.size(), " rows of logits, reserved for ", max_logit_rows_);
+  begin_tiles(rows);
+  const MatrixView out = matrix(logits_, DType::kF32, logit_rows_, config_.vocab);
+  if (!backend_.batch_invariant()) {
+    head_linear(0, out);
+    return out;
+  }
+  // The same products as logit_tile(): a token's logit has the same bits whether it is sampled or judged.
+  for (std::int64_t first = 0; first < config_.vocab; first += kVocabTile) {
+    MatrixView tile = out;
+    tile.columns = std::min(kVocabTile, config_.vocab - first);
+    tile.data = static_cast<float*>(out.data) + first;
+    head_linear(first, tile);
+  }
   return out;
 }
 

@@ -21,10 +21,15 @@ class Decoder {
   /// stay here.
   void forward(const StepBatch& batch);
 
-  /// Logits of some rows of the last forward(), f32 [rows, vocab]; valid until the next call of either.
+  /// Logits of some rows of the last forward(), f32 [rows, vocab]; valid until the next call of any of these.
   MatrixView logits(std::span<const std::int32_t> rows);
+  /// The same in tiles of the vocabulary, for more rows than logits() takes: begin_tiles() names the rows,
+  /// logit_tile(first) gives f32 [rows, tokens first ... first + kVocabTile, or to the end].
+  void begin_tiles(std::span<const std::int32_t> rows);
+  MatrixView logit_tile(std::int64_t first_token);
 
   std::int64_t max_logit_rows() const { return max_logit_rows_; }
+  std::int64_t max_tile_rows() const { return max_tile_rows_; }
   std::size_t activation_bytes() const;
 
  private:
@@ -32,11 +37,13 @@ class Decoder {
   void layers(const StepBatch& batch);
   void attention(const LayerWeights& layer, int index, const StepBatch& batch);
   void feed_forward(const LayerWeights& layer, std::int64_t rows);
+  void head_linear(std::int64_t first_token, const MatrixView& out);
 
   const ModelConfig& config_;
   const Weights& weights_;
   Backend& backend_;
-  std::int64_t max_rows_, max_logit_rows_, rows_ = 0;
+  std::int64_t max_rows_, max_logit_rows_, max_tile_rows_, rows_ = 0;
+  std::int64_t logit_rows_ = 0;  ///< gathered by begin_tiles()
   std::vector<double> inverse_frequencies_;
   std::unique_ptr<DeviceMemory> memory_;
   std::byte *residual_, *normed_, *wide_, *q_, *mixed_, *delta_, *logit_states_, *logit_normed_, *logits_;

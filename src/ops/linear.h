@@ -1,4 +1,5 @@
 #pragma once
+#include "core/check.h"
 #include "ops/args.h"
 
 namespace kvgauge {
@@ -11,12 +12,24 @@ struct PackedWeight {
   std::int64_t columns = 0;  ///< input features
 };
 
-/// out[r, n] = sum_k x[r, k] * weight[n, k], accumulated in f32.
-/// Batch-invariant back ends: the bits of a row depend on that row and the weight only.
+/// Where a range of output features may begin: a multiple of this.
+inline constexpr std::int64_t kFeatureStep = 64;
+
+/// out[r, n] = sum_k x[r, k] * weight[first_feature + n, k], accumulated in f32.
+/// Batch-invariant back ends: the bits of a row depend on that row, the weight and the range of features only.
 struct LinearArgs {
   MatrixView x;  ///< f32 or bf16 (the back end's compute dtype) [rows, weight.columns]
   PackedWeight weight;
-  MatrixView out;  ///< f32 [rows, weight.rows]; may not alias x
+  std::int64_t first_feature = 0;  ///< multiple of kFeatureStep
+  MatrixView out;                  ///< f32 [rows, features], features <= weight.rows - first_feature; may not alias x
 };
+
+/// What every back end requires of its caller.
+inline void check_features(const LinearArgs& args) {
+  KVGAUGE_CHECK(args.first_feature >= 0 && args.first_feature % kFeatureStep == 0 && args.out.columns > 0 &&
+                    args.first_feature + args.out.columns <= args.weight.rows &&
+                    (args.out.columns % kFeatureStep == 0 || args.first_feature + args.out.columns == args.weight.rows),
+                "features [", args.first_feature, ", ", args.first_feature + args.out.columns, ") of ", args.weight.rows);
+}
 
 }  // namespace kvgauge

@@ -60,6 +60,33 @@ TEST_P(Linear, MatchesTheReferenceInEveryShapeAndType) {
     }
 }
 
+TEST_P(Linear, ARangeOfFeaturesIsThoseFeatures) {
+  Random random(test_seed(14));
+  constexpr std::int64_t kRows = 9, kColumns = 200, kDepth = 96;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    if (dtype == DType::kBF16 && !has_bf16_products()) continue;
+    const auto backend = backend_for(GetParam(), dtype, false, 2, kDeviceMemory);
+    const auto x = rounded(uniform_floats(random, kRows * kDepth), dtype);
+    const auto w = rounded(uniform_floats(random, kColumns * kDepth), dtype);
+    const PackedWeight packed = pack(*backend, w, kColumns, kDepth);
+    GuardedMatrix in(kRows, kDepth, dtype, dtype == DType::kBF16 ? 6 : 5);
+    in.set(x);
+    const auto want = reference_linear(x, w, kRows, kColumns, kDepth);
+    for (const auto& [first, count] : {std::pair<std::int64_t, std::int64_t>{0, 64}, {64, 128}, {128, 72}, {192, 8}}) {
+      GuardedMatrix out(kRows, count, DType::kF32);
+      backend->linear({.x = in.view(), .weight = packed, .first_feature = first, .out = out.view()});
+      backend->wait();
+      for (std::int64_t r = 0; r < kRows; ++r) {
+        for (std::int64_t c = 0; c < count; ++c) {
+          const auto at = static_cast<std::size_t>(r * kColumns + first + c);
+          ASSERT_NEAR(out.at(r, c), want.out[at], 2 * (kDepth + 1) * kFloatEps * want.magnitude[at]) << first << " + " << c;
+        }
+      }
+      EXPECT_TRUE(out.intact());
+    }
+  }
+}
+
 TEST_P(Linear, ARowHasTheSameBitsInAnyBatch) {
   Random random(test_seed(12));
   for (const DType dtype : {DType::kF32, DType::kBF16}) {

@@ -109,6 +109,43 @@ TEST_P(LogitsStats, ADrawNamesTheTokenOfTheLastSample) {
   EXPECT_TRUE(std::isnan(got[2].max_prob) && std::isnan(got[2].chosen_logprob) && std::isnan(got[2].mean_logprob));
 }
 
+// A vocabulary in tiles: the bits of whole rows, wherever the maximum, the chosen token, ties and what is not finite lie.
+TEST_P(LogitsStats, TilesOfTheVocabularyGiveTheBitsOfWholeRows) {
+  Random random(test_seed(84));
+  const auto backend = backend_for(GetParam());
+  for (const std::int64_t vocab : {kVocabTile + 1, 2 * kVocabTile, 2 * kVocabTile + 333}) {
+    GuardedMatrix logits(6, vocab, DType::kF32);
+    logits.set(uniform_floats(random, static_cast<std::size_t>(6 * vocab), -9, 9));
+    logits.set(0, vocab - 1, 12.f);  // the maximum comes last
+    logits.set(1, 5, 12.f);          // first, and tied with the last
+    logits.set(1, vocab - 1, 12.f);
+    for (std::int64_t c = 0; c < kVocabTile; ++c) logits.set(2, c, -kInfinity);  // a tile of impossible tokens
+    logits.set(3, 9, std::numeric_limits<float>::quiet_NaN());
+    logits.set(4, vocab - 1, kInfinity);
+    const std::vector<std::int32_t> rows = {0, 1, 2, 2, 3, 4, 5}, chosen = {0, static_cast<std::int32_t>(vocab - 1), 3,
+                                                                           static_cast<std::int32_t>(kVocabTile), 1, 1,
+                                                                           static_cast<std::int32_t>(kVocabTile - 1)};
+    const auto whole = stats_of(*backend, logits, rows, chosen);
+    std::vector<TokenLogitStats> tiled(rows.size());
+    for (std::int64_t first = 0; first < vocab; first += kVocabTile) {
+      MatrixView tile = logits.view();
+      tile.columns = std::min(kVocabTile, vocab - first);
+      tile.data = static_cast<float*>(tile.data) + first;
+      backend->logits_stats(
+          {.logits = tile, .first_token = first, .vocab = vocab, .rows = rows, .chosen = chosen, .out = tiled});
+    }
+    backend->wait();
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      EXPECT_EQ(std::memcmp(&tiled[i], &whole[i], sizeof whole[i]), 0) << vocab << ", row " << rows[i];
+    std::vector<float> row;
+    for (std::int64_t c = 0; c < vocab; ++c) row.push_back(logits.at(2, c));
+    const auto want = reference_logits_stats(row, chosen[3]);
+    EXPECT_NEAR(tiled[3].entropy, want.entropy, 1e-4);
+    EXPECT_NEAR(tiled[3].chosen_logprob, want.chosen_logprob, 1e-5);
+    EXPECT_TRUE(std::isinf(tiled[2].chosen_logprob) && std::isnan(tiled[4].entropy) && std::isnan(tiled[5].entropy));
+  }
+}
+
 KVGAUGE_ON_EVERY_EXECUTOR(LogitsStats);
 
 }  // namespace

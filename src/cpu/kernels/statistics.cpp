@@ -39,7 +39,7 @@ KVGAUGE_INLINE Extremes no_extremes() {
 
 KVGAUGE_INLINE void finish(const Extremes& extremes, RowStats& stats) {
   float maximum = -kInfinity, second = -kInfinity;
-  bool usable = true;
+  stats.broken = false;
   for (int part = 0; part < kParts; ++part) {
     float a[kLanes], b[kLanes];
     std::int32_t bad[kLanes];
@@ -47,7 +47,7 @@ KVGAUGE_INLINE void finish(const Extremes& extremes, RowStats& stats) {
     store(b, extremes.second[part]);
     std::memcpy(bad, &extremes.unusable[part], sizeof bad);
     for (int i = 0; i < kLanes; ++i) {
-      usable = usable && bad[i] == 0;
+      stats.broken = stats.broken || bad[i] != 0;
       const float low = a[i] < maximum ? a[i] : maximum;
       maximum = a[i] > maximum ? a[i] : maximum;
       second = low > second ? low : second;
@@ -56,7 +56,6 @@ KVGAUGE_INLINE void finish(const Extremes& extremes, RowStats& stats) {
   }
   stats.maximum = maximum;
   stats.second = second;
-  stats.usable = usable && maximum > -kInfinity;
 }
 
 /// 16 logits from i on; missing ones are -infinity.
@@ -104,7 +103,7 @@ void row_stats(const float* z, std::int64_t count, RowStats& stats) {
     std::memcpy(lanes, &finite[part], sizeof lanes);
     for (int i = 0; i < kLanes; ++i) stats.finite += lanes[i];
   }
-  if (!stats.usable) return;
+  if (!stats.usable()) return;
 
   DoubleSums sum_exp = {}, sum_exp_z = {};
   for (std::int64_t i = 0; i < count; i += 16) {
