@@ -1,6 +1,7 @@
 #include "metrics/bootstrap.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <numeric>
@@ -19,6 +20,15 @@ double quantile(const std::vector<double>& sorted, double q) {
   return sorted[below] + (sorted[above] - sorted[below]) * (at - static_cast<double>(below));
 }
 
+template <class Visit>
+void each_draw(std::uint64_t seed, std::uint64_t resample, std::uint64_t rows, const Visit& visit) {
+  for (std::uint64_t drawn = 0; drawn < rows; drawn += 4) {  // a call of philox gives four draws
+    const auto words = philox(seed, drawn / 4, resample);
+    const std::uint64_t take = std::min<std::uint64_t>(4, rows - drawn);
+    for (std::uint64_t i = 0; i < take; ++i) visit((words[i] * rows) >> 32);  // off uniform by rows / 2^32 at most
+  }
+}
+
 double weighted_mean(const std::vector<double>& values, const std::vector<std::uint32_t>& counts) {
   double sum = 0;
   for (std::size_t i = 0; i < values.size(); ++i) sum += values[i] * counts[i];
@@ -29,12 +39,16 @@ double weighted_mean(const std::vector<double>& values, const std::vector<std::u
 
 void draw_resample(std::uint64_t seed, std::uint64_t resample, std::span<std::uint32_t> counts) {
   std::fill(counts.begin(), counts.end(), 0);
-  const std::uint64_t rows = counts.size();
-  for (std::uint64_t drawn = 0; drawn < rows; drawn += 4) {  // a call of philox gives four draws
-    const auto words = philox(seed, drawn / 4, resample);
-    const std::uint64_t take = std::min<std::uint64_t>(4, rows - drawn);
-    for (std::uint64_t i = 0; i < take; ++i) ++counts[(words[i] * rows) >> 32];  // off uniform by rows / 2^32 at most
-  }
+  each_draw(seed, resample, counts.size(), [&](std::uint64_t row) { ++counts[row]; });
+}
+
+void ResampleBlock::draw(std::uint64_t seed, std::uint64_t first_resample, std::size_t lanes, std::size_t rows) {
+  counts.assign(rows * kLanes, 0);
+  for (std::size_t lane = 0; lane < lanes; ++lane)
+    each_draw(seed, first_resample + lane, rows, [&](std::uint64_t row) {
+      std::uint16_t& count = counts[row * kLanes + lane];
+      count = static_cast<std::uint16_t>(count + (count < UINT16_MAX));  // 65,536 draws of one row: never seen
+    });
 }
 
 AurocSample::AurocSample(const RankedRows& rows) {
@@ -57,37 +71,53 @@ AurocSample::AurocSample(const RankedRows& rows) {
   }
 }
 
-double AurocSample::auroc(std::span<const std::uint32_t> counts) const {
-  thread_local std::vector<std::uint32_t> drawn_below;  // [k]: draws of the k lowest wrong rows
+void AurocSample::aurocs(const ResampleBlock& block, std::span<double, ResampleBlock::kLanes> out) const {
+  constexpr std::size_t kLanes = ResampleBlock::kLanes;
+  using Counts = std::array<std::uint32_t, kLanes>;
+  thread_local std::vector<Counts> drawn_below;  // [k]: draws of the k lowest wrong rows
   drawn_below.resize(wrong_.size() + 1);
-  drawn_below[0] = 0;
-  for (std::size_t k = 0; k < wrong_.size(); ++k) drawn_below[k + 1] = drawn_below[k] + counts[wrong_[k]];
-  std::uint64_t right = 0, twice_pairs = 0;  // Mann-Whitney: 2 for a wrong row below, 1 for a level one
-  for (const Right& r : right_) {
-    const std::uint64_t drawn = counts[r.row];
-    right += drawn;
-    twice_pairs += drawn * (std::uint64_t{drawn_below[r.below]} + drawn_below[r.level]);
+  drawn_below[0] = {};
+  const std::uint16_t* const counts = block.counts.data();
+  for (std::size_t k = 0; k < wrong_.size(); ++k) {
+    const std::uint16_t* const drawn = counts + std::size_t{wrong_[k]} * kLanes;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) drawn_below[k + 1][lane] = drawn_below[k][lane] + drawn[lane];
   }
-  const std::uint64_t wrong = drawn_below.back();
-  return right > 0 && wrong > 0
-             ? static_cast<double>(twice_pairs) / (2 * static_cast<double>(wrong) * static_cast<double>(right))
-             : kUndefined;
+  Counts right = {};
+  std::array<std::uint64_t, kLanes> twice_pairs = {};  // Mann-Whitney: 2 for a wrong row below, 1 for a level one
+  for (const Right& r : right_) {
+    const std::uint16_t* const drawn = counts + std::size_t{r.row} * kLanes;
+    const Counts &below = drawn_below[r.below], &level = drawn_below[r.level];
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      right[lane] += drawn[lane];
+      twice_pairs[lane] += std::uint64_t{drawn[lane]} * (below[lane] + level[lane]);  // the sum is below 2^32
+    }
+  }
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    const double wrong = drawn_below.back()[lane];
+    out[lane] = right[lane] > 0 && wrong > 0
+                    ? static_cast<double>(twice_pairs[lane]) / (2 * wrong * static_cast<double>(right[lane]))
+                    : kUndefined;
+  }
 }
 
 std::vector<std::vector<double>> resampled_aurocs(std::span<const AurocSample> samples, std::int64_t rows,
                                                   const BootstrapOptions& options) {
   KVGAUGE_CHECK(options.resamples >= 0, options.resamples, " resamples");
+  constexpr std::size_t kLanes = ResampleBlock::kLanes;
   const auto resamples = static_cast<std::size_t>(options.resamples);
-  std::vector<std::vector<double>> values(samples.size(), std::vector<double>(resamples));
+  const std::size_t blocks = (resamples + kLanes - 1) / kLanes;
+  std::vector<std::vector<double>> values(samples.size(), std::vector<double>(blocks * kLanes));
 #pragma omp parallel
   {
-    std::vector<std::uint32_t> counts(static_cast<std::size_t>(rows));
+    ResampleBlock block;
 #pragma omp for schedule(static)
-    for (std::size_t resample = 0; resample < resamples; ++resample) {
-      draw_resample(options.seed, resample, counts);
-      for (std::size_t s = 0; s < samples.size(); ++s) values[s][resample] = samples[s].auroc(counts);
+    for (std::size_t b = 0; b < blocks; ++b) {
+      block.draw(options.seed, b * kLanes, std::min(kLanes, resamples - b * kLanes), static_cast<std::size_t>(rows));
+      for (std::size_t s = 0; s < samples.size(); ++s)
+        samples[s].aurocs(block, std::span<double, kLanes>(values[s].data() + b * kLanes, kLanes));
     }
   }
+  for (std::vector<double>& of_sample : values) of_sample.resize(resamples);
   return values;
 }
 

@@ -19,14 +19,23 @@ struct BootstrapOptions {
 /// the same rows whatever is measured on them, so any two statistics of one table are compared on the same resamples.
 void draw_resample(std::uint64_t seed, std::uint64_t resample, std::span<std::uint32_t> counts);
 
+/// Several resamples side by side: how often each row is drawn in each, [row][lane]. A pass over rows in the order of a
+/// score jumps through memory; each jump then serves all lanes.
+struct ResampleBlock {
+  static constexpr std::size_t kLanes = 8;
+  std::vector<std::uint16_t> counts;
+  void draw(std::uint64_t seed, std::uint64_t first_resample, std::size_t lanes, std::size_t rows);
+};
+
 /// The rows of one AUROC, laid out so that a resample costs one pass over them. They may be a part of the table's rows
 /// (complete ones, valid ones): the table is resampled, and what a resample has of them is measured.
 class AurocSample {
  public:
   /// @param rows `rows.row` are rows of the table
   explicit AurocSample(const RankedRows& rows);
-  /// AUROC when row i counts counts[i] times; NaN when one class is absent.
-  double auroc(std::span<const std::uint32_t> counts) const;
+  /// out[lane]: AUROC when row i counts as often as that lane drew it; NaN when one class is absent. Exact up to one
+  /// rounding: pairs are counted in integers.
+  void aurocs(const ResampleBlock& block, std::span<double, ResampleBlock::kLanes> out) const;
 
  private:
   struct Right {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
 #include <utility>
 
 #include "core/check.h"
@@ -43,7 +44,7 @@ IsotonicFit isotonic_fit(std::span<const double> x, std::span<const std::uint8_t
   std::vector<std::pair<double, std::uint8_t>> order;
   order.reserve(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) order.emplace_back(x[i], correct[i] != 0);
-  std::sort(order.begin(), order.end());
+  if (!std::is_sorted(order.begin(), order.end())) std::sort(order.begin(), order.end());
   std::vector<Pool> pools;
   for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
     Pool point{.first = order[begin].first, .last = order[begin].first};
@@ -66,14 +67,20 @@ std::vector<double> cross_fitted_probabilities(std::span<const double> scores, s
   const auto fold_of = [&](std::size_t row) {
     return static_cast<int>(mix64(row) % static_cast<std::uint64_t>(folds));
   };
+  // In the order that isotonic_fit sorts by, once for all folds.
+  std::vector<std::uint32_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return std::pair(ranks[a], correct[a] != 0) < std::pair(ranks[b], correct[b] != 0);
+  });
   std::vector<double> out(scores.size());
   for (int fold = 0; fold < folds; ++fold) {
     std::vector<double> x;
     std::vector<std::uint8_t> labels;
-    for (std::size_t i = 0; i < ranks.size(); ++i) {
-      if (fold_of(i) == fold) continue;
-      x.push_back(ranks[i]);
-      labels.push_back(correct[i]);
+    for (const std::uint32_t row : order) {
+      if (fold_of(row) == fold) continue;
+      x.push_back(ranks[row]);
+      labels.push_back(correct[row]);
     }
     const IsotonicFit fit = isotonic_fit(x, labels);
     for (std::size_t i = 0; i < ranks.size(); ++i)

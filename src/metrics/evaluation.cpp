@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstddef>
 #include <functional>
+#include <map>
+#include <utility>
 
 #include "core/cat.h"
 #include "core/check.h"
@@ -69,6 +71,7 @@ class Evaluator {
     const RankedRows all = apply_nan_policy(oriented, input_.correct, options_.nan_policy);
     const RankedRows complete = only_complete(all, input_.complete, oriented);
     ScoreEvaluation result{.name = name, .higher_is_better = higher};
+    all_rows_of_[name] = {.sample = samples_.size(), .rows = all.row.size()};
     result.all = measure_part(name, all, oriented, higher);
     result.complete_only = measure_part(name, complete, oriented, higher);
     return result;
@@ -82,8 +85,7 @@ class Evaluator {
     keep_common(of_b, of_a);
     Comparison result{.a = a, .b = b, .n = static_cast<std::int64_t>(of_a.scores.size())};
     result.delong = compare_aurocs(of_a.scores, of_b.scores, of_a.correct);
-    samples_.emplace_back(of_a);
-    samples_.emplace_back(of_b);
+    compared_.emplace_back(sample_of(a, of_a), sample_of(b, of_b));
     return result;
   }
 
@@ -102,9 +104,10 @@ class Evaluator {
         interval_of(score.complete_only);
         score.judgement = judge(score);
       }
-    for (Comparison& comparison : evaluation.comparisons) {
-      std::vector<double> gaps = values[next++];
-      const std::vector<double>& of_b = values[next++];
+    for (std::size_t i = 0; i < evaluation.comparisons.size(); ++i) {
+      Comparison& comparison = evaluation.comparisons[i];
+      std::vector<double> gaps = values[compared_[i].first];
+      const std::vector<double>& of_b = values[compared_[i].second];
       std::transform(gaps.begin(), gaps.end(), of_b.begin(), gaps.begin(), std::minus<>());
       if (std::isnan(comparison.delong.difference)) continue;
       comparison.bootstrap_p = bootstrap_p(gaps);
@@ -122,6 +125,14 @@ class Evaluator {
     return measure(name, rows, values, at_rows(input_.tokens, rows.row));
   }
 
+  // The sample of a score on these rows; on all its rows it has been measured before.
+  std::size_t sample_of(const std::string& name, const RankedRows& rows) {
+    const auto measured = all_rows_of_.find(name);
+    if (measured != all_rows_of_.end() && measured->second.rows == rows.row.size()) return measured->second.sample;
+    samples_.emplace_back(rows);
+    return samples_.size() - 1;
+  }
+
   // Both list rows in ascending order.
   static void keep_common(RankedRows& rows, const RankedRows& other) {
     RankedRows kept;
@@ -137,7 +148,12 @@ class Evaluator {
 
   const EvaluationInput& input_;
   const EvaluationOptions& options_;
-  std::vector<AurocSample> samples_;  // all and complete rows of each score and baseline, then both of each comparison
+  struct Measured {
+    std::size_t sample = 0, rows = 0;
+  };
+  std::vector<AurocSample> samples_;  // all and complete rows of each score and baseline, then what comparisons add
+  std::map<std::string, Measured> all_rows_of_;
+  std::vector<std::pair<std::size_t, std::size_t>> compared_;  // samples of each comparison
 };
 
 Evaluation counts_of(const EvaluationInput& input, const EvaluationOptions& options) {

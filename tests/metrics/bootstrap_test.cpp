@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
 #include "metrics/ranking.h"
 #include "reference/lcg.h"
@@ -58,6 +59,35 @@ TEST(Bootstrap, IsRepeatableAndDependsOnTheSeedAndNotOnTheScale) {
   EXPECT_EQ(a.high, b.high);
   EXPECT_EQ(auroc_interval(mapped, rows.correct).low, a.low) << "ranks only";
   EXPECT_NE(auroc_interval(rows.scores, rows.correct, {.seed = 1}).low, a.low);
+}
+
+// A resample written out row by row, of all rows and of every third one, in numbers of resamples that fill no block.
+TEST(Bootstrap, IsTheAurocOfTheRowsDrawn) {
+  Rows rows = overlapping_rows(157, 8);
+  for (double& s : rows.scores) s = std::floor(8 * s);
+  RankedRows all = apply_nan_policy(rows.scores, rows.correct, NanPolicy::kWorst), third;
+  for (std::size_t i = 0; i < all.row.size(); i += 3) {
+    third.scores.push_back(all.scores[i]);
+    third.correct.push_back(all.correct[i]);
+    third.row.push_back(all.row[i]);
+  }
+  const std::vector<AurocSample> samples = {AurocSample(all), AurocSample(third)};
+  const auto values = resampled_aurocs(samples, 157, {.resamples = 21, .seed = 3});
+  ASSERT_EQ(values[0].size(), 21u);
+  std::vector<std::uint32_t> counts(157);
+  for (std::size_t r = 0; r < 21; ++r) {
+    draw_resample(3, r, counts);
+    EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), 0u), 157u);
+    for (std::size_t part = 0; part < 2; ++part) {
+      Rows drawn;
+      for (std::size_t i = 0; i < counts.size(); i += part == 0 ? 1 : 3)
+        for (std::uint32_t k = 0; k < counts[i]; ++k) {
+          drawn.scores.push_back(rows.scores[i]);
+          drawn.correct.push_back(rows.correct[i]);
+        }
+      EXPECT_EQ(values[part][r], ranking_metrics(drawn.scores, drawn.correct).auroc) << "resample " << r;
+    }
+  }
 }
 
 TEST(Bootstrap, ExtremesAndTies) {
