@@ -64,6 +64,7 @@ class CudaBackend final : public Backend {
   std::uint64_t default_kv_bytes() const override { return arena_.largest_gap() / 10 * 8; }
   std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) override;
   void upload(std::byte* device, const void* host, std::size_t bytes) override;
+  void download(void* host, const std::byte* device, std::size_t bytes) override;
   PackedWeight pack_weight(std::int64_t rows, std::int64_t columns, WeightSource& source) override;
   void load_rows(std::int64_t rows, std::int64_t columns, WeightSource& source, std::byte* device) override;
   std::size_t packed_bytes() const override { return packed_bytes_; }

@@ -142,6 +142,10 @@ void CudaBackend::upload(std::byte* device, const void* host, std::size_t bytes)
   wait();
 }
 
+void CudaBackend::download(void* host, const std::byte* device, std::size_t bytes) {
+  staging_.fetch(host, device, bytes);
+}
+
 PackedWeight CudaBackend::pack_weight(std::int64_t rows, std::int64_t columns, WeightSource& source) {
   KVGAUGE_CHECK(rows > 0 && columns > 0, "a weight of ", rows, " x ", columns);
   const std::size_t bytes = static_cast<std::size_t>(rows * columns) * size_of(options_.compute_dtype);

@@ -30,7 +30,7 @@ struct KvPoolKernelArgs {
   PagedKvView pages;
   PoolTable table;
   GaugePart part = GaugePart::kKV;
-  bool mean_over_positions = false, mean_over_heads = false;
+  bool mean_over_positions = false, mean_over_heads = false, mean_over_layers = true;
   int values = 0, padded_values = 0;  ///< of a position; in whole groups
   int features = 0;
   int lanes = 0, teams = 0;
@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kThreads, 1) kv_pool_kernel(KvPoolKernelArgs a
   __syncthreads();
 
   const int head_dim = a.pages.head_dim, summed_heads = a.mean_over_heads ? a.pages.kv_heads : 1;
-  const double share = 1 / (static_cast<double>(layers) * (a.mean_over_positions ? window : 1) * summed_heads);
+  const double share = 1 / (static_cast<double>(a.mean_over_layers ? layers : 1) * (a.mean_over_positions ? window : 1) * summed_heads);
   for (int c = thread; c < a.features; c += threads) {
     double sum = 0;
     for (int head = 0; head < summed_heads; ++head) {
@@ -214,6 +214,7 @@ void launch_kv_pool(const KvPoolArgs& args, const PoolTable& table, float* out, 
   a.part = args.spec.part;
   a.mean_over_positions = args.spec.mean_over_positions;
   a.mean_over_heads = args.spec.mean_over_heads;
+  a.mean_over_layers = args.spec.mean_over_layers;
   a.values = (a.part == GaugePart::kKV ? 2 : 1) * args.pages.kv_heads * args.pages.head_dim;
   a.padded_values = static_cast<int>(ceil_div(a.values, kGroup)) * kGroup;
   a.features = static_cast<int>(pool_features(args.spec, args.pages));

@@ -26,6 +26,8 @@ Command add_run(CLI::App& root);
 Command add_score(CLI::App& root);
 Command add_grade(CLI::App& root);
 Command add_evaluate(CLI::App& root);
+Command add_embed(CLI::App& root);
+Command add_classify(CLI::App& root);
 Command add_inspect(CLI::App& root);
 Command add_tokenize(CLI::App& root);
 Command add_bench(CLI::App& root);

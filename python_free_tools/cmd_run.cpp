@@ -74,7 +74,7 @@ int run(const RunOptions& o) {
   job.engine = engine_options(o.model);
   job.rows.prompt_template = o.prompts.prompt_template;
   job.output = {.scores = scores, .text = true, .token_ids = o.scores.output_ids};
-  job.open = [&o, scores](const Engine& engine) -> std::function<Request(const InputRow&)> {
+  job.open = [&o, scores](const Engine& engine) -> std::function<Request(InputRow&)> {
     check_template(o.prompts, engine.files());
     const RequestMaker maker{.prompter = prompter_of(engine),
                              .prompts = o.prompts,

@@ -38,7 +38,7 @@ int score(const PairOptions& o) {
   put_settings(job.manifest.settings, o.model);
   put_settings(job.manifest.settings, o.prompts);
   put_settings(job.manifest.settings, o.scores);
-  job.open = [&o, scores](const Engine& engine) -> std::function<Request(const InputRow&)> {
+  job.open = [&o, scores](const Engine& engine) -> std::function<Request(InputRow&)> {
     check_template(o.prompts, engine.files());
     RequestMaker maker{.prompter = prompter_of(engine), .prompts = o.prompts, .scores = scores};
     maker.end_token = end_of_turn(engine);

@@ -29,7 +29,7 @@ Level level_of(const JobOptions& options) {
 
 class JobLoop {
  public:
-  JobLoop(const Job& job, Engine& engine, JobOutput& output, JsonlReader& input, std::optional<std::int64_t> total)
+  JobLoop(const Job& job, Engine& engine, RowOutput& output, JsonlReader& input, std::optional<std::int64_t> total)
       : job_(job),
         engine_(engine),
         output_(output),
@@ -62,9 +62,9 @@ class JobLoop {
 
   const Job& job_;
   Engine& engine_;
-  JobOutput& output_;
+  RowOutput& output_;
   JsonlReader& input_;
-  std::function<Request(const InputRow&)> make_request_;
+  std::function<Request(InputRow&)> make_request_;
   Level level_;
   std::size_t window_;
   Progress progress_;
@@ -181,30 +181,36 @@ int run_job(Job job) {
   } else if (job.options.resume) {
     throw UsageError(cat("--resume: ", input.name(), " cannot be read again, a file was needed for --input"));
   }
-  JobOutput output({.path = job.options.output, .resume = job.options.resume, .retry_failed = job.options.retry_failed},
-                   job.manifest);
+  const std::unique_ptr<RowOutput> output =
+      job.make_output ? job.make_output()
+                      : std::make_unique<JobOutput>(JobOutput::Options{.path = job.options.output,
+                                                                       .resume = job.options.resume,
+                                                                       .retry_failed = job.options.retry_failed},
+                                                    job.manifest);
 
   Engine engine(job.engine);
   job.manifest.model = job.engine.model.string();
-  if (output.is_regular()) {
+  if (output->is_regular()) {
     job.manifest.model_hash = engine.files().content_hash();
-    output.check_settings(job.manifest);
-    job.manifest.started = output.started().value_or(utc_now());
-    job.manifest.totals = output.totals();
+    output->model_opened(job.manifest);
+    job.manifest.started = output->started().value_or(utc_now());
+    job.manifest.totals = output->totals();
     job.manifest.environment["engine"] = engine.describe();
     job.manifest.environment["cpu_features"] = cpu_features();
     job.manifest.environment["max-batch"] = job.engine.max_batch;
     job.manifest.environment["prefix-cache"] = job.engine.prefix_cache;
   }
   say(job, Level::kInfo, cat(engine.config().name, " on ", engine.describe()));
-  JobLoop loop(job, engine, output, input, total);  // refuses what does not go with this model
-  if (output.is_regular()) write_manifest(job.options.output, job.manifest);
+  JobLoop loop(job, engine, *output, input, total);  // refuses what does not go with this model
+  if (output->is_regular()) write_manifest(job.options.output, job.manifest);
   const bool complete = loop.run();
 
-  const JobTotals& totals = output.totals();
+  const JobTotals& totals = output->totals();
   job.manifest.totals = totals;
   if (complete) job.manifest.finished = utc_now();
-  if (output.is_regular()) write_manifest(job.options.output, job.manifest);
+  if (output->is_regular()) write_manifest(job.options.output, job.manifest);
+  if (totals.truncated > 0)
+    say(job, Level::kWarn, cat("warning: ", totals.truncated, " texts were longer than --max-length or the context and were cut"));
   const EngineStats stats = engine.stats();
   say(job, Level::kInfo,
       fmt::format("{} rows, {} failed, {} completion tokens; {:.1f} s, {:.0f} tok/s", totals.rows, totals.failed,
@@ -215,8 +221,10 @@ int run_job(Job job) {
           stats.cached_tokens, " from the prefix cache, ", stats.preemptions, " preemptions, ", stats.gauge_calls,
           " gauge and ", stats.stats_calls, " statistics calls"));
   if (!complete) {
-    say(job, Level::kError,
-        cat("interrupted: ", totals.rows, " rows are written", output.is_regular() ? "; go on with --resume" : ""));
+    const char* const remedy = output->resumable()    ? "; go on with --resume"
+                               : output->is_regular() ? " to nothing that can be continued: this format is made as a whole"
+                                                      : "";
+    say(job, Level::kError, cat("interrupted: ", totals.rows, " rows are written", remedy));
     return kInterrupted;
   }
   return totals.failed > 0 ? kRowsFailed : kDone;

@@ -40,6 +40,7 @@ Request RequestMaker::generate(const InputRow& row) const {
   request.sampling = sampling;
   request.stop = stop;
   request.scores = scores;
+  request.embedding = embedding;
   request.samples = own.samples.value_or(samples);
   request.stream = static_cast<std::uint64_t>(row.index);
   request.sampling.temperature = own.temperature.value_or(sampling.temperature);
@@ -59,7 +60,18 @@ Request RequestMaker::judge(const InputRow& row) const {
   request.response = response_of(row);
   request.response_finished = row.finished;
   request.scores = scores;
+  request.embedding = embedding;
   request.stream = static_cast<std::uint64_t>(row.index);
+  return request;
+}
+
+Request RequestMaker::embed(InputRow& row, std::int64_t max_length) const {
+  Request request;
+  request.prompt = prompt_of(row);
+  request.prompt_only = true;
+  request.embedding = embedding;
+  row.text_tokens = std::ssize(request.prompt);
+  request.prompt.resize(static_cast<std::size_t>(std::min(row.text_tokens, max_length)));
   return request;
 }
 

@@ -18,6 +18,7 @@ struct RequestMaker {
   SamplingParams sampling = {};
   StopRules stop = {};
   ScoreSpec scores = {};
+  std::optional<EmbeddingSpec> embedding = {};
   std::int64_t samples = 1;
   std::optional<std::int32_t> end_token = {};  ///< end_of_turn(), for judge()
 
@@ -26,6 +27,8 @@ struct RequestMaker {
   /// Teacher-forced: the row's response instead of a new one. Text without output_ids gets the end-of-text token behind
   /// it, unless it was cut off (finish_reason "length").
   Request judge(const InputRow& row) const;
+  /// The row's text alone, cut to `max_length` tokens; notes its length in the row.
+  Request embed(InputRow& row, std::int64_t max_length) const;
 
  private:
   std::vector<std::int32_t> prompt_of(const InputRow& row) const;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kvgauge/embedding.h"
 #include "kvgauge/scores.h"
 
 namespace kvgauge {
@@ -38,10 +39,12 @@ struct ScoreSpec {
 struct Request {
   std::vector<std::int32_t> prompt;                   ///< at least one token
   std::optional<std::vector<std::int32_t>> response;  ///< teacher-forced: score exactly these tokens, generate nothing
+  bool prompt_only = false;       ///< neither generates nor judges: the prompt is computed for what is read off its cache
   bool response_finished = true;  ///< teacher-forced: the last token ended the text (finish_reason "stop")
   SamplingParams sampling;
   StopRules stop;
   ScoreSpec scores;
+  std::optional<EmbeddingSpec> embedding;  ///< of every answer
   std::int64_t samples = 1;  ///< answers over one shared prompt
   std::uint64_t stream = 0;  ///< names the row to the random generator (its index in the job)
 };
@@ -60,6 +63,7 @@ struct Answer {
   std::optional<KvCoeScores> kv_coe;
   std::optional<ProbScores> prob;
   std::vector<float> dr, dtheta;  ///< only with keep_trajectory
+  std::vector<float> embedding;   ///< empty where the request's embedding covers no position (a response of one token)
 };
 
 /// What became of a request.

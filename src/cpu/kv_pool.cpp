@@ -43,7 +43,7 @@ void sum_window(const KvPoolArgs& args, const PoolItem& item, double* sums) {
 void form_features(const KvPoolArgs& args, const PoolItem& item, const double* sums, float* features) {
   const int head_dim = args.pages.head_dim, heads = args.pages.kv_heads;
   const double layers = static_cast<double>(args.spec.layers.empty() ? args.pages.layers : std::ssize(args.spec.layers));
-  const double share = 1 / (layers * (args.spec.mean_over_positions ? static_cast<double>(item.end - item.begin) : 1) *
+  const double share = 1 / ((args.spec.mean_over_layers ? layers : 1) * (args.spec.mean_over_positions ? static_cast<double>(item.end - item.begin) : 1) *
                             (args.spec.mean_over_heads ? heads : 1));
   const int summed = args.spec.mean_over_heads ? heads : 1;
   const std::int64_t count = pool_features(args.spec, args.pages);

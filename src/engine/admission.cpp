@@ -25,12 +25,30 @@ std::string reason_in_sampling(const SamplingParams& s) {
   return "";
 }
 
+std::string reason_in_embedding(const EmbeddingSpec& spec, std::int64_t model_layers) {
+  for (std::size_t i = 0; i < spec.layers.size(); ++i)
+    if (spec.layers[i] < 0 || spec.layers[i] >= model_layers || (i > 0 && spec.layers[i - 1] >= spec.layers[i]))
+      return cat("embedding: layer ", spec.layers[i], " is in its list, ascending layers from 0 to ", model_layers - 1,
+                 " were needed");
+  return "";
+}
+
 }  // namespace
 
 std::string reason_to_refuse(const Request& request, const ModelConfig& config, std::int64_t max_model_len) {
   const auto prompt = static_cast<std::int64_t>(request.prompt.size());
   if (prompt == 0) return "prompt: is empty, at least one token was needed";
   if (auto reason = reason_in_tokens(request.prompt, "prompt", config.vocab); !reason.empty()) return reason;
+  if (request.embedding)
+    if (auto reason = reason_in_embedding(*request.embedding, config.layers); !reason.empty()) return reason;
+  if (request.prompt_only) {
+    if (request.response || request.scores.prob || request.samples != 1)
+      return "prompt only: found a response, scores of its probabilities or several samples, none of them was needed";
+    if (prompt > max_model_len)
+      return cat("text of ", prompt, " tokens: the context holds ", max_model_len,
+                 "; raise --max-model-len or --kv-memory");
+    return "";
+  }
   if (request.response) {
     const auto response = static_cast<std::int64_t>(request.response->size());
     if (response == 0) return "response: is empty, at least one token was needed";

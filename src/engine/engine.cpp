@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <deque>
 #include <map>
 
@@ -13,6 +14,7 @@
 #include "engine/open_backend.h"
 #include "engine/running_sequence.h"
 #include "engine/scheduler.h"
+#include "gauge/embedding.h"
 #include "kv/page_layout.h"
 #include "kvgauge/error.h"
 #include "model/decoder.h"
@@ -63,6 +65,7 @@ struct Engine::Impl {
   void accept(RunningSequence& sequence, std::int32_t token, const TokenLogitStats* stats);
   void gauge(const StepPlan& plan);
   void fork_answers(RequestGroup& group);
+  void embed_ended();
   void finish(RunningSequence& sequence);
   void finish_group(RequestGroup& group);
   bool ends_text(std::int32_t token) const;
@@ -79,6 +82,7 @@ struct Engine::Impl {
   PageStorage pages_;
   Scheduler scheduler_;
   Decoder decoder_;
+  EmbeddingPooler embedder_;
   EngineStats stats_;
 
   std::map<std::int64_t, std::unique_ptr<RequestGroup>> groups_;  // unfinished requests by number
@@ -92,7 +96,8 @@ struct Engine::Impl {
   std::vector<SampleRequest> sample_requests_;
   std::vector<TokenLogitStats> stat_values_;
   std::vector<TrajectoryItem> gauge_items_;
-  std::vector<RunningSequence*> touched_;
+  std::vector<RunningSequence*> touched_, ended_, embedded_;
+  std::vector<PoolItem> embedding_items_;
 };
 
 Engine::Impl::Impl(const EngineOptions& options)
@@ -113,7 +118,8 @@ Engine::Impl::Impl(const EngineOptions& options)
                   .chunk = options.chunk_tokens,
                   .prefix_cache = options.prefix_cache}),
       decoder_(files_.config(), weights_, *backend_, options.step_tokens,
-               std::min(kLogitRows, std::max(options.max_batch, options.step_tokens))) {
+               std::min(kLogitRows, std::max(options.max_batch, options.step_tokens))),
+      embedder_(*backend_) {
   if (files_.chat_template()) chat_template_.emplace(*files_.chat_template(), files_.chat_template_where());
   backend_->warm_up(options.step_tokens, memory_.max_model_len);
   stats_.weight_bytes = backend_->packed_bytes() + weights_.memory->bytes();
@@ -158,6 +164,8 @@ void Engine::Impl::start_sequences(RequestGroup& group) {
   const std::int64_t prompt = group.prompt_tokens();
   if (group.forced())
     group.longest = prompt + static_cast<std::int64_t>(request.response->size()) - 1;  // the last token is never fed
+  else if (request.prompt_only)
+    group.longest = prompt;
   else
     group.longest = prompt + std::min(request.stop.max_tokens, memory_.max_model_len - prompt);
   const std::int64_t answers = group.forced() ? 1 : request.samples;
@@ -166,6 +174,7 @@ void Engine::Impl::start_sequences(RequestGroup& group) {
     group.sequences.push_back(new_sequence(group, sample));
   }
   group.unfinished = answers;
+  if (request.embedding) embedder_.reserve(*request.embedding, pages_.view(), options_.max_batch);
   scheduler_.add(*group.sequences[0]);
   group.sequences[0]->scheduled = true;
 }
@@ -184,6 +193,8 @@ std::unique_ptr<RunningSequence> Engine::Impl::new_sequence(RequestGroup& group,
     sequence->response = *request.response;
     sequence->tokens.insert(sequence->tokens.end(), request.response->begin(), request.response->end() - 1);
     if (!request.scores.prob) sequence->max_cached_prefix = static_cast<std::int64_t>(sequence->tokens.size());
+  } else if (request.prompt_only) {
+    sequence->max_cached_prefix = group.prompt_tokens();
   } else {
     sequence->response.reserve(static_cast<std::size_t>(group.longest - group.prompt_tokens()));
     sequence->decoder.emplace(tokenizer_);
@@ -213,16 +224,19 @@ bool Engine::Impl::step() {
   for (const StepPlan::Item& item : plan.items) touched_.push_back(static_cast<RunningSequence*>(item.sequence));
   scheduler_.complete_step();  // the plan is void from here
   stats_.preemptions = scheduler_.preemptions();
+  ended_.clear();
   for (RunningSequence* sequence : touched_) {
     RequestGroup& group = *sequence->group;
-    if (group.forced()) {
+    if (!group.generates()) {
       sequence->done = sequence->done || sequence->pending() == 0;
     } else if (group.sequences.size() > 1 && !group.forked && !group.sequences[0]->response.empty()) {
       fork_answers(group);
     }
   }
   for (RunningSequence* sequence : touched_)
-    if (sequence->done) finish(*sequence);
+    if (sequence->done) ended_.push_back(sequence);
+  embed_ended();
+  for (RunningSequence* sequence : ended_) finish(*sequence);
   return true;
 }
 
@@ -251,7 +265,7 @@ void Engine::Impl::compute(const StepPlan& plan) {
                        .rows = item.rows,
                        .first_position = item.first_position,
                        .blocks = sequence.blocks.data()});
-    (item.rows == 1 && item.completes && !group.forced() ? stats_.decode_tokens : stats_.prefill_tokens) += item.rows;
+    (item.rows == 1 && item.completes && group.generates() ? stats_.decode_tokens : stats_.prefill_tokens) += item.rows;
     plan_draws(item, first_row);
   }
   if (ids_.empty()) return;
@@ -270,7 +284,7 @@ void Engine::Impl::compute(const StepPlan& plan) {
 void Engine::Impl::plan_draws(const StepPlan::Item& item, std::int64_t first_row) {
   auto& sequence = *static_cast<RunningSequence*>(item.sequence);
   const RequestGroup& group = *sequence.group;
-  if (!group.forced()) {
+  if (group.generates()) {
     if (!item.completes) return;
     const auto row = static_cast<std::int32_t>(first_row + item.rows - 1);
     const bool all_answers_begin = sequence.sample == 0 && sequence.response.empty();
@@ -447,11 +461,42 @@ void Engine::Impl::fork_answers(RequestGroup& group) {
     RunningSequence& child = *group.sequences[i];
     if (parent.gauge) child.gauge = parent.gauge->fork(*backend_);
     if (child.done) {
-      finish(child);
+      ended_.push_back(&child);
       continue;
     }
     scheduler_.fork(parent, child);
     child.scheduled = true;
+  }
+}
+
+// Sequences that end in this step still have their pages. One call for all that are embedded alike.
+void Engine::Impl::embed_ended() {
+  for (std::size_t first = 0; first < ended_.size(); ++first) {
+    const RequestGroup& group = *ended_[first]->group;
+    const auto alike = [&](const RunningSequence* sequence) {
+      return sequence->group->request.embedding == group.request.embedding;
+    };
+    if (!group.request.embedding || std::any_of(ended_.begin(), ended_.begin() + static_cast<std::ptrdiff_t>(first), alike))
+      continue;
+    embedded_.clear();
+    embedding_items_.clear();
+    for (auto it = ended_.begin() + static_cast<std::ptrdiff_t>(first); it != ended_.end(); ++it) {
+      RunningSequence& sequence = **it;
+      // An answer that ended with its first token never left the sequence that computed its prompt.
+      const RunningSequence& owner = sequence.scheduled ? sequence : *sequence.group->sequences[0];
+      const PositionRange range = span_positions(group.request.embedding->span, sequence.group->prompt_tokens(),
+                                                 std::min(owner.computed, std::ssize(sequence.tokens)));
+      if (!alike(&sequence) || range.begin == range.end) continue;
+      embedded_.push_back(&sequence);
+      embedding_items_.push_back({.blocks = owner.blocks.data(), .begin = range.begin, .end = range.end});
+    }
+    auto vectors = embedder_.pool(pages_.view(), *group.request.embedding, embedding_items_);
+    for (std::size_t i = 0; i < vectors.size(); ++i) {
+      std::string& error = embedded_[i]->group->finished.error;
+      if (error.empty() && !std::all_of(vectors[i].begin(), vectors[i].end(), [](float x) { return std::isfinite(x); }))
+        error = "embedding: not finite, numbers were needed; try --dtype f32";
+      embedded_[i]->embedding = std::move(vectors[i]);
+    }
   }
 }
 
@@ -469,7 +514,7 @@ void Engine::Impl::finish(RunningSequence& sequence) {
 
   for (const auto& done : group.sequences) {
     Answer answer;
-    if (!group.forced()) {
+    if (group.generates()) {
       answer.text = std::move(done->text);
       if (!done->matcher->matched()) {
         answer.text += done->matcher->push(done->decoder->finish());
@@ -480,6 +525,7 @@ void Engine::Impl::finish(RunningSequence& sequence) {
       answer.finish_reason = request.response_finished ? FinishReason::kStop : FinishReason::kLength;
     }
     answer.tokens = std::move(done->response);
+    answer.embedding = std::move(done->embedding);
     if (request.scores.kv_coe) {
       answer.kv_coe = kv_coe_scores(done->trajectory);
       answer.dr = std::move(done->steps.dr);

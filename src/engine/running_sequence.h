@@ -23,6 +23,7 @@ struct RunningSequence : Sequence {
   std::optional<TrajectoryGauge> gauge;  ///< until the sequence is done
   TrajectorySums trajectory;             ///< from then on
   TrajectorySteps steps;                 ///< if they were asked for
+  std::vector<float> embedding;          ///< likewise, once the sequence is done
   std::optional<StreamDecoder> decoder;
   std::optional<StopMatcher> matcher;
   std::string text;
@@ -43,6 +44,7 @@ struct RequestGroup {
   double submitted_ms = 0, started_ms = -1, first_token_ms = -1;
 
   bool forced() const { return request.response.has_value(); }
+  bool generates() const { return !forced() && !request.prompt_only; }
   std::int64_t prompt_tokens() const { return static_cast<std::int64_t>(request.prompt.size()); }
 };
 

@@ -55,6 +55,8 @@ class Backend {
   virtual std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) = 0;
   /// Host bytes to device memory; done when it returns. Devices that share the host's memory need no more than this.
   virtual void upload(std::byte* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
+  /// Device memory to the host; there after wait(). For the few numbers that leave the device, never for pages.
+  virtual void download(void* host, const std::byte* device, std::size_t bytes) { std::memcpy(host, device, bytes); }
 
   /// Packs a [rows, columns] matrix for linear().
   virtual PackedWeight pack_weight(std::int64_t rows, std::int64_t columns, WeightSource& source) = 0;

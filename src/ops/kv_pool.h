@@ -12,6 +12,7 @@ struct PoolSpec {
   std::span<const std::int32_t> layers;  ///< ascending; empty = all
   bool mean_over_positions = false;      ///< false: sum
   bool mean_over_heads = false;          ///< false: head after head
+  bool mean_over_layers = true;          ///< false: sum
 };
 constexpr std::int64_t pool_features(const PoolSpec& spec, const PagedKvView& pages) {
   return std::int64_t{spec.part == GaugePart::kKV ? 2 : 1} * (spec.mean_over_heads ? 1 : pages.kv_heads) * pages.head_dim;
@@ -35,7 +36,7 @@ struct PoolItem {
 };
 
 /// Window sums and the head, in one launch for all items, reading the pages (values that attention reads):
-///   f = 1/L sum_l sum_t part(l, t), t over the window; divided by its length and by the number of heads as the spec
+///   f = sum_l sum_t part(l, t), t over the window; divided by the numbers of layers, positions and heads as the spec
 ///   says. Pages may be f32, f16 or bf16. Sums of at most 16 values are in f32, all others in double, in a fixed order: neither batch nor page order
 ///   changes a bit of f or d. NaN propagates.
 struct KvPoolArgs {

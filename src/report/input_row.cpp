@@ -16,6 +16,7 @@ constexpr std::size_t kMostMembers = 4096;  // OrderedJson looks members up one 
 
 constexpr std::array kIdFields = {"id", "custom_id", "unique_id", "idx"};
 constexpr std::array kCarriedFields = {"gold", "answer", "solution", "answer_type"};
+constexpr std::array kTextFields = {"text", "prompt", "question", "problem", "en"};
 constexpr std::array kGradeFields = {"predicted", "correct", "paper_correct"};
 
 // The built-in templates. What the datasets' graders look for stands at the end.
@@ -100,8 +101,16 @@ void read_response(InputRow& row, const OrderedJson& fields) {
     throw RequestError("no response in it: one of output_ids, response or text was needed");
 }
 
+void read_text(InputRow& row, const OrderedJson& fields, const RowFormat& format) {
+  row.form = RowForm::kPrompt;
+  row.plain = true;
+  row.prompt = row_text(fields, format.text_field);
+}
+
 void read_fields(InputRow& row, const OrderedJson& fields, const RowFormat& format) {
   for (const char* const key : kCarriedFields)
+    if (const auto it = fields.find(key); it != fields.end()) row.carried[key] = *it;
+  for (const std::string& key : format.carry)
     if (const auto it = fields.find(key); it != fields.end()) row.carried[key] = *it;
   if (format.want_response)
     for (const char* const key : kGradeFields)
@@ -110,8 +119,17 @@ void read_fields(InputRow& row, const OrderedJson& fields, const RowFormat& form
   if (format.want_response)
     if (const OrderedJson* const error = find(fields, "error"); error && error->is_string())
       throw RequestError(cat("the row failed before: ", printable(error->get_ref<const std::string&>(), 400)));
+  if (format.want_text) {
+    read_text(row, fields, format);
+    return;
+  }
   read_question(row, fields, format);
   if (format.want_response) read_response(row, fields);
+}
+
+bool is_string(const JsonlLine& line) {
+  const std::size_t first = line.text.find_first_not_of(" \t");
+  return !line.too_long && first != std::string::npos && line.text[first] == '"';
 }
 
 }  // namespace
@@ -124,13 +142,28 @@ InputRow parse_input_row(const JsonlLine& line, const RowFormat& format) {
   const std::string where = cat(format.file, ":", line.number);
   // The one place where a bad row turns from an exception into a value: the job goes on.
   try {
-    read_fields(row, parse_row(line, where), format);
+    if (format.want_text && format.text_field.empty() && is_string(line)) {
+      row.plain = true;
+      row.prompt = parse_json(line.text, where).get<std::string>();
+    } else {
+      read_fields(row, parse_row(line, where), format);
+    }
   } catch (const RequestError& error) {
     row.error = cat(where, ": ", error.what());
   } catch (const Error& error) {
     row.error = error.what();
   }
   return row;
+}
+
+std::string row_text(const OrderedJson& row, const std::string& field) {
+  if (!field.empty()) {
+    if (const OrderedJson* const text = find(row, field.c_str())) return text_of(*text, field.c_str());
+    throw RequestError(cat("no '", printable(field), "' in it, the field that --text-field names was needed"));
+  }
+  for (const char* const key : kTextFields)
+    if (const OrderedJson* const text = find(row, key)) return text_of(*text, key);
+  throw RequestError("no text in it: one of text, prompt, question, problem or en was needed");
 }
 
 OrderedJson parse_row(const JsonlLine& line, std::string_view where) {

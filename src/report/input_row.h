@@ -44,17 +44,26 @@ struct InputRow {
   std::optional<std::vector<std::int32_t>> prompt_ids, output_ids;
   bool finished = true;  ///< finish_reason is not "length"
 
+  std::int64_t text_tokens = 0;  ///< with RowFormat::want_text: of the whole text; the request may have fewer
+
   OrderedJson carried = OrderedJson::object();  ///< gold, answer, solution, answer_type as they are
 };
 
 struct RowFormat {
   std::string prompt_template = {};  ///< empty: the built-in one of each dataset
   bool want_response = false;        ///< rows of `score`
+  bool want_text = false;            ///< rows of `embed`: a text as it is, also a bare JSON string
+  std::string text_field = {};       ///< with want_text; empty: the first of text, prompt, question, problem, en
+  std::vector<std::string> carry = {};  ///< further fields to carry through
   std::string file = {};             ///< for messages
 };
 
 /// Never throws for what stands in the line: a bad row is a row with `error`.
 InputRow parse_input_row(const JsonlLine& line, const RowFormat& format);
+
+/// The text of a row of `embed` or `classify`: its `field`, or if that is empty the first of text, prompt, question,
+/// problem, en. @throws RequestError if there is none
+std::string row_text(const OrderedJson& row, const std::string& field);
 
 /// A line as a JSON object that is safe to walk. @throws FormatError, RequestError
 OrderedJson parse_row(const JsonlLine& line, std::string_view where);

@@ -7,12 +7,13 @@
 
 #include "report/jsonl_writer.h"
 #include "report/manifest.h"
+#include "report/row_output.h"
 
 namespace kvgauge {
 
 /// The output file of a job: locked against other writers, resumable after any death, every row in it once.
 /// Standard output ("-") and files that are not regular (pipes, /dev/null) are only written to.
-class JobOutput {
+class JobOutput : public RowOutput {
  public:
   struct Options {
     std::string path;
@@ -28,18 +29,17 @@ class JobOutput {
 
   /// Once more, when the model is open and its hash is known. @throws UsageError naming what differs
   void check_settings(const Manifest& manifest) const;
-  /// When the job began, if an earlier run did.
-  std::optional<std::string> started() const;
+  void model_opened(const Manifest& manifest) override { check_settings(manifest); }
+  std::optional<std::string> started() const override;
 
-  bool is_regular() const { return regular_; }
-  bool done(std::int64_t index) const { return rows_.contains(index); }
-  const JobTotals& totals() const { return totals_; }
+  bool is_regular() const override { return regular_; }
+  bool resumable() const override { return regular_; }
+  bool done(std::int64_t index) const override { return rows_.contains(index); }
+  const JobTotals& totals() const override { return totals_; }
 
-  /// Appends a row. @throws OutputError, ClosedPipeError
-  void write(const OrderedJson& row);
-  /// Brings rows to the disk; with `order`, puts them into the order of the input if retries or an interruption left
-  /// them otherwise.
-  void finish(bool order);
+  void write(const OrderedJson& row) override;
+  /// With `order`, rows are put into the order of the input if retries or an interruption left them otherwise.
+  void finish(bool order) override;
 
  private:
   struct Place {

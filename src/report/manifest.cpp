@@ -37,6 +37,7 @@ void JobTotals::add(const RowFacts& row) {
   prompt_tokens += row.prompt_tokens;
   cached_tokens += row.cached_tokens;
   completion_tokens += row.completion_tokens;
+  truncated += row.truncated ? 1 : 0;
 }
 
 OrderedJson Manifest::to_json() const {
@@ -55,6 +56,7 @@ OrderedJson Manifest::to_json() const {
                     {"prompt_tokens", totals.prompt_tokens},
                     {"cached_tokens", totals.cached_tokens},
                     {"completion_tokens", totals.completion_tokens}};
+  if (totals.truncated > 0) json["totals"]["truncated"] = totals.truncated;
   return json;
 }
 

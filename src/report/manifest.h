@@ -12,6 +12,7 @@ namespace kvgauge {
 /// Sums over the rows of an output.
 struct JobTotals {
   std::int64_t rows = 0, failed = 0, prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  std::int64_t truncated = 0;  ///< texts that were cut before they were computed (`embed`)
   void add(const RowFacts& row);
 };
 

@@ -67,7 +67,11 @@ bool measures(const ScoreSpec& spec) { return spec.kv_coe || spec.prob; }
 // The fields of one answer that every candidate has.
 void put_answer(OrderedJson& json, const Answer& answer, const OutputFormat& format) {
   if (format.text) json["text"] = answer.text;
-  json["finish_reason"] = name(answer.finish_reason);
+  if (format.answer) json["finish_reason"] = name(answer.finish_reason);
+}
+
+void put_embedding(OrderedJson& json, const Answer& answer, const OutputFormat& format) {
+  if (format.embedding) json["embedding"] = answer.embedding.empty() ? OrderedJson() : OrderedJson(answer.embedding);
 }
 
 OrderedJson candidates_json(const Finished& finished, const OutputFormat& format) {
@@ -77,6 +81,7 @@ OrderedJson candidates_json(const Finished& finished, const OutputFormat& format
     put_answer(one, answer, format);
     one["completion_tokens"] = answer.tokens.size();
     if (measures(format.scores)) one["scores"] = scores_json(answer, format.scores);
+    put_embedding(one, answer, format);
     if (format.token_ids) one["output_ids"] = answer.tokens;
     candidates.push_back(std::move(one));
   }
@@ -95,7 +100,9 @@ OrderedJson plain_row(const InputRow& row, const Finished& finished, const std::
   const Answer& first = finished.answers.front();
   put_answer(json, first, format);
   json["usage"] = usage_json(finished);
+  if (row.text_tokens > finished.prompt_tokens) json["truncated"] = true;
   if (measures(format.scores)) json["scores"] = scores_json(first, format.scores);
+  put_embedding(json, first, format);
   if (finished.answers.size() > 1) json["candidates"] = candidates_json(finished, format);
   if (format.token_ids) {
     json["prompt_ids"] = prompt;
@@ -201,7 +208,8 @@ RowFacts row_facts(const OrderedJson& row, std::string_view where) {
           .failed = error && !error->is_null(),
           .prompt_tokens = count("prompt_tokens"),
           .cached_tokens = count("cached_tokens"),
-          .completion_tokens = count("completion_tokens")};
+          .completion_tokens = count("completion_tokens"),
+          .truncated = member(&ours, "truncated") != nullptr};
 }
 
 }  // namespace kvgauge

@@ -11,7 +11,9 @@ namespace kvgauge {
 /// Which fields a job's rows have.
 struct OutputFormat {
   ScoreSpec scores = {};   ///< what was measured
+  bool answer = true;      ///< false for `embed`: nothing was answered
   bool text = true;        ///< false for `score`: no text was generated
+  bool embedding = false;  ///< adds the embedding; null where it covers no position
   bool token_ids = false;  ///< adds prompt_ids and output_ids
 };
 
@@ -39,6 +41,7 @@ struct RowFacts {
   std::int64_t index = 0;
   bool failed = false;
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  bool truncated = false;
 };
 /// @throws FormatError if the row is none that output_row() makes
 RowFacts row_facts(const OrderedJson& row, std::string_view where);

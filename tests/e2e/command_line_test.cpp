@@ -30,13 +30,13 @@ TEST(CommandLine, HelpListsTheVerbsAndEachHasExamples) {
   const Outcome help = kvgauge({"--help"});
   EXPECT_EQ(help.exit, 0);
   std::size_t last = 0;
-  for (const char* const verb : {"  run ", "  score ", "  grade ", "  evaluate ", "  inspect ", "  tokenize "}) {
+  for (const char* const verb : {"  run ", "  score ", "  grade ", "  evaluate ", "  embed ", "  classify ", "  inspect ", "  tokenize "}) {
     const std::size_t at = help.out.find(verb);
     ASSERT_NE(at, std::string::npos) << verb << help.out;
     EXPECT_GT(at, last) << "in the order in which a newcomer meets them: " << verb;
     last = at;
   }
-  for (const char* const verb : {"run", "score", "grade", "evaluate", "inspect", "tokenize"}) {
+  for (const char* const verb : {"run", "score", "grade", "evaluate", "embed", "classify", "inspect", "tokenize"}) {
     const Outcome page = kvgauge({verb, "--help"});
     EXPECT_EQ(page.exit, 0);
     EXPECT_NE(page.out.find("Examples:"), std::string::npos) << verb;

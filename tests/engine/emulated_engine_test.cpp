@@ -165,6 +165,46 @@ TEST_F(EmulatedEngine, WithGaugesOffNoGaugeKernelIsLaunched) {
     EXPECT_EQ(count(gauge), 0) << gauge;
 }
 
+// Two layers' means and, one call a layer, everything flattened; repeated in another batch with the same bits.
+TEST_F(EmulatedEngine, EmbeddingsAreThoseOfTheCpu) {
+  const auto vectors = [](const std::string& device, const EmbeddingSpec& spec, std::int64_t max_batch) {
+    EngineOptions options = tiny(device);
+    options.max_batch = max_batch;
+    options.batch_invariant = true;
+    Engine engine(options);
+    std::vector<Request> requests = questions(engine, 6, 1);
+    for (Request& request : requests) {
+      request.scores = {};
+      request.prompt_only = true;
+      request.embedding = spec;
+    }
+    std::vector<std::vector<float>> out;
+    for (const auto& [number, finished] : run_all(engine, requests)) {
+      EXPECT_EQ(finished.error, "") << number;
+      out.push_back(finished.answers.at(0).embedding);
+    }
+    return out;
+  };
+  EmbeddingSpec spec{.layers = {4, 5}, .normalize = true};
+  for (const bool flatten : {false, true}) {
+    if (flatten)
+      spec = {.layers = {},
+              .positions = EmbeddingPositions::kSum,
+              .heads = EmbeddingHeads::kFlatten,
+              .aggregate = EmbeddingLayers::kFlatten};
+    const auto want = vectors("cpu", spec, 32), got = vectors("emulated", spec, 32);
+    ASSERT_EQ(got.size(), 6u);
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      ASSERT_EQ(got[i].size(), want[i].size());
+      for (std::size_t j = 0; j < want[i].size(); ++j) {
+        const double value = want[i][j];
+        EXPECT_NEAR(got[i][j], value, 1e-4 * std::max(1.0, std::abs(value))) << "text " << i << ", value " << j;
+      }
+    }
+    EXPECT_EQ(vectors("emulated", spec, 2), got);
+  }
+}
+
 // Each call that can fail is made to fail once: the engine says so in one line and leaves nothing behind.
 TEST_F(EmulatedEngine, AFailingCallIsADeviceErrorAndLeaksNothing) {
   for (const char* const call : {"cudaMalloc", "cudaMallocHost", "cudaStreamCreateWithFlags", "cudaEventCreateWithFlags",

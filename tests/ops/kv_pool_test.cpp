@@ -50,7 +50,8 @@ PoolReference reference_of(const PagedCache& cache, const PagedCache::Shape& sha
       }
     }
   }
-  return reference_kv_pool(rows, shape.kv_heads, shape.head_dim, spec.mean_over_positions, spec.mean_over_heads);
+  return reference_kv_pool(rows, shape.kv_heads, shape.head_dim, spec.mean_over_positions, spec.mean_over_heads,
+                           spec.mean_over_layers);
 }
 
 // f32 sums of 16 values, all others in double, one rounding.
@@ -74,7 +75,8 @@ TEST_P(KvPool, MatchesTheReference) {
       PagedCache cache(shape, 40, random);
       const auto blocks = cache.take_blocks(90);
       cache.fill(blocks, 90, random, 3);
-      PoolSpec spec{.part = part, .layers = {}, .mean_over_positions = turn % 2 == 1, .mean_over_heads = turn % 3 == 1};
+      PoolSpec spec{.part = part, .layers = {}, .mean_over_positions = turn % 2 == 1, .mean_over_heads = turn % 3 == 1,
+                    .mean_over_layers = turn % 5 < 3};
       if (turn % 4 < 2) spec.layers = some_layers;
       const std::int64_t features = pool_features(spec, cache.view());
       Head head(features, 19, random);

@@ -13,7 +13,8 @@ struct PoolReference {
 /// @param rows [layer][position of the window], each the part's values: heads one after another, K before V
 /// @param head_dim, heads of a part; the rows hold one part or two
 inline PoolReference reference_kv_pool(const std::vector<std::vector<std::vector<double>>>& rows, int heads, int head_dim,
-                                       bool mean_over_positions, bool mean_over_heads) {
+                                       bool mean_over_positions, bool mean_over_heads,
+                                       bool mean_over_layers = true) {
   PoolReference out;
   const std::size_t parts = rows[0][0].size() / static_cast<std::size_t>(heads * head_dim);
   for (std::size_t part = 0; part < parts; ++part) {
@@ -29,7 +30,7 @@ inline PoolReference reference_kv_pool(const std::vector<std::vector<std::vector
             }
           }
         }
-        double by = static_cast<double>(rows.size());
+        double by = mean_over_layers ? static_cast<double>(rows.size()) : 1;
         if (mean_over_positions) by *= static_cast<double>(rows[0].size());
         if (mean_over_heads) by *= heads;
         out.features.push_back(sum / by);

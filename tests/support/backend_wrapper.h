@@ -16,6 +16,9 @@ class BackendWrapper : public Backend {
   std::uint64_t default_kv_bytes() const override { return inner_->default_kv_bytes(); }
   std::unique_ptr<DeviceMemory> allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
   void upload(std::byte* device, const void* host, std::size_t bytes) override { inner_->upload(device, host, bytes); }
+  void download(void* host, const std::byte* device, std::size_t bytes) override {
+    inner_->download(host, device, bytes);
+  }
   PackedWeight pack_weight(std::int64_t rows, std::int64_t columns, WeightSource& source) override {
     return inner_->pack_weight(rows, columns, source);
   }

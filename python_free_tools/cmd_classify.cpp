@@ -1,0 +1,331 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <memory>
+
+#include "cli.h"
+#include "common_options.h"
+#include "core/cat.h"
+#include "core/mapped_file.h"
+#include "core/printable.h"
+#include "embedding_options.h"
+#include "interruption.h"
+#include "kvgauge/error.h"
+#include "labelled_rows.h"
+#include "loader/model_files.h"
+#include "loader/npy.h"
+#include "metrics/classification.h"
+#include "option_values.h"
+#include "report/build_info.h"
+#include "report/classification_report.h"
+#include "report/progress.h"
+#include "requests.h"
+#include "result_file.h"
+
+namespace kvgauge::cli {
+namespace {
+
+constexpr const char* kExamples = R"(
+Examples:
+  kvgauge classify --train train.jsonl --test test.jsonl           rows {"text":"...","label":"..."}
+  kvgauge classify --model SmolLM2.gguf --train a.jsonl --test b.jsonl --normalize --baseline bow,majority
+  kvgauge classify --train a.jsonl --test b.jsonl --text-field question --label-field steps --part v --layers all
+  kvgauge classify --train a.jsonl --test b.jsonl --train-embeddings a.npy --test-embeddings b.npy --all --format json
+)";
+
+constexpr std::int64_t kWindowBatches = 8;
+
+struct ClassifyOptions {
+  ModelOptions model;
+  EmbeddingOptions embedding;
+  LabelledFormat rows;
+  ClassificationOptions protocol;
+  std::string train, test, train_embeddings, test_embeddings, output = "-", format = "md";
+  std::string baseline;
+  std::vector<std::string> baselines = {};  ///< `baseline` as a list
+  std::int64_t max_length = 0, seed = 42;
+  bool center = false, baselines_only = false, quiet = false;
+
+  bool has(const char* baseline) const {
+    return std::find(baselines.begin(), baselines.end(), baseline) != baselines.end();
+  }
+  bool brings_embeddings() const { return !train_embeddings.empty(); }
+};
+
+/// A signal ended the embedding.
+struct Interrupted {};
+
+/// Texts through the engine, many at a time.
+class TextEmbedder {
+ public:
+  TextEmbedder(Engine& engine, const ClassifyOptions& options, const EmbeddingSpec& spec, std::int64_t total)
+      : engine_(engine),
+        window_(kWindowBatches * options.model.max_batch),
+        longest_(options.max_length > 0 ? options.max_length : engine.max_model_len()),
+        progress_(options.quiet ? Progress::Style::kNone : Progress::style(false), total, 0) {
+    maker_.prompter = prompter_of(engine);
+    maker_.embedding = spec;
+  }
+
+  /// Embeds the rows at `wanted`; the others stay zero.
+  EmbeddingMatrix embed(const LabelledRows& rows, const std::vector<std::int32_t>& wanted) {
+    EmbeddingMatrix matrix;
+    std::map<std::int64_t, std::int32_t> row_of;
+    for (std::size_t next = 0; next < wanted.size() || !row_of.empty();) {
+      for (; next < wanted.size() && std::ssize(row_of) < window_; ++next)
+        row_of.emplace(submit(rows, wanted[next]), wanted[next]);
+      engine_.step();
+      while (auto finished = engine_.next_finished()) {
+        const auto at = row_of.find(finished->request);
+        take(rows, at->second, *finished, matrix);
+        row_of.erase(at);
+      }
+      progress_.update(done_, engine_.stats().prefill_tokens);
+      if (interruption_.requested()) throw Interrupted();
+    }
+    return matrix;
+  }
+  std::int64_t truncated() const { return truncated_; }
+  void clear_progress() { progress_.clear(); }
+
+ private:
+  std::int64_t submit(const LabelledRows& rows, std::int32_t index) {
+    InputRow row;
+    row.plain = true;
+    row.prompt = rows.texts[static_cast<std::size_t>(index)];
+    Request request = maker_.embed(row, longest_);
+    truncated_ += row.text_tokens > std::ssize(request.prompt) ? 1 : 0;
+    return engine_.submit(std::move(request));
+  }
+  void take(const LabelledRows& rows, std::int32_t index, const Finished& finished, EmbeddingMatrix& matrix) {
+    const auto at = static_cast<std::size_t>(index);
+    if (!finished.error.empty()) throw FormatError(cat(rows.file, ":", rows.lines[at], ": ", finished.error));
+    const std::vector<float>& vector = finished.answers.at(0).embedding;
+    if (matrix.values == 0) {
+      matrix.values = std::ssize(vector);
+      matrix.data.resize(rows.labels.size() * vector.size());
+    }
+    std::copy(vector.begin(), vector.end(), matrix.data.begin() + index * matrix.values);
+    ++done_;
+  }
+
+  Engine& engine_;
+  RequestMaker maker_;
+  std::int64_t window_, longest_, done_ = 0, truncated_ = 0;
+  Progress progress_;
+  GracefulInterruption interruption_;
+};
+
+EmbeddingMatrix read_matrix(const std::string& flag, const std::string& path, const LabelledRows& rows) {
+  NpyMatrix npy = parse_npy(MappedFile(path).bytes(), path);
+  if (npy.rows != std::ssize(rows.labels) || npy.columns == 0)
+    throw FormatError(cat(flag, ": ", path, " is ", npy.rows, " x ", npy.columns, ", a row for each of the ",
+                          rows.labels.size(), " rows of ", rows.file, " was needed"));
+  for (std::size_t i = 0; i < npy.values.size(); ++i)
+    if (!std::isfinite(npy.values[i]))
+      throw FormatError(cat(flag, ": ", path, " has a value that is not finite in row ",
+                            static_cast<std::int64_t>(i) / npy.columns, ", only embedded rows were needed"));
+  return {.values = npy.columns, .data = std::move(npy.values)};
+}
+
+void check_width(const EmbeddingMatrix& train, const EmbeddingMatrix& test) {
+  if (train.values != test.values)
+    throw FormatError(cat("embeddings: those of --train have ", train.values, " values, those of --test ", test.values,
+                          ", as many were needed"));
+}
+
+void check(const ClassifyOptions& o) {
+  const auto need_file = [](const std::string& flag, const std::string& path) {
+    if (path.empty()) throw UsageError(cat(flag, ": not given, a JSONL file of texts with labels was needed"));
+  };
+  need_file("--train", o.train);
+  need_file("--test", o.test);
+  if (o.train == "-" && o.test == "-") throw UsageError("--test: stdin is --train already; give a file");
+  for (const std::string& baseline : o.baselines)
+    if (baseline != "bow" && baseline != "majority")
+      throw UsageError(cat("--baseline: found '", printable(baseline), "', a list of bow, majority was needed"));
+  check_embedding(o.embedding, "--");
+  check_label_pattern(o.rows.label_pattern);
+  if (o.train_embeddings.empty() != o.test_embeddings.empty())
+    throw UsageError("--train-embeddings: it goes with --test-embeddings; give both or none");
+  if (o.baselines_only && o.baselines.empty())
+    throw UsageError("--baselines-only: no baseline is named; add --baseline");
+  if (o.baselines_only && o.brings_embeddings())
+    throw UsageError("--baselines-only: --train-embeddings would not be read; drop one of them");
+  if (o.baselines_only && (o.center || o.embedding.normalize))
+    throw UsageError(
+        cat(o.center ? "--center" : "--normalize", ": it is for embeddings, which --baselines-only leaves out"));
+}
+
+// Flags that decide how the engine embeds mean nothing where embeddings were made before.
+void refuse_engine_flags(const CLI::App& app, const std::string& why) {
+  for (const char* const flag : {"--model", "--device", "--dtype", "--threads", "--max-batch", "--max-model-len",
+                                 "--kv-memory", "--batch-invariant", "--no-prefix-cache", "--part", "--layers",
+                                 "--across-layers", "--pos", "--heads", "--max-length"})
+    if (app.get_option(flag)->count() > 0)
+      throw UsageError(cat(flag, ": nothing is computed by a model here, ", why, "; drop it"));
+}
+
+std::vector<std::int64_t> counts_of(const std::vector<std::int32_t>& labels, std::size_t names) {
+  std::vector<std::int64_t> counts(names);
+  for (const std::int32_t label : labels) ++counts[static_cast<std::size_t>(label)];
+  return counts;
+}
+
+OrderedJson settings_of(const ClassifyOptions& o, bool by_model) {
+  OrderedJson settings = OrderedJson::object();
+  settings["train"] = o.train;
+  settings["test"] = o.test;
+  settings["text-field"] = o.rows.text_field;
+  settings["label-field"] = o.rows.label_field;
+  settings["label-pattern"] = o.rows.label_pattern;
+  settings["all"] = o.protocol.all;
+  settings["experiments"] = o.protocol.experiments;
+  settings["samples-per-label"] = o.protocol.samples_per_label;
+  settings["seed"] = o.seed;
+  settings["baseline"] = o.baseline;
+  settings["center"] = o.center;
+  if (by_model) {
+    put_settings(settings, o.model);
+    put_settings(settings, o.embedding, "--");
+    settings["max-length"] = o.max_length;
+  } else {
+    settings["normalize"] = o.embedding.normalize;
+    if (o.brings_embeddings()) {
+      settings["train-embeddings"] = o.train_embeddings;
+      settings["test-embeddings"] = o.test_embeddings;
+    }
+  }
+  settings["version"] = build_info().version;
+  settings["commit"] = build_info().commit;
+  return settings;
+}
+
+std::string name_of(const ClassifyOptions& o, bool by_model) {
+  std::string name = by_model ? cat("KV cache: ", o.embedding.part, ", layers ", o.embedding.layers) : "embeddings";
+  const EmbeddingOptions defaults;
+  if (by_model && o.embedding.across_layers != defaults.across_layers)
+    name += cat(" (", o.embedding.across_layers, ")");
+  if (by_model && o.embedding.positions != defaults.positions) name += cat(", positions ", o.embedding.positions);
+  if (by_model && o.embedding.heads != defaults.heads) name += cat(", heads ", o.embedding.heads);
+  if (o.center) name += ", centred";
+  if (o.embedding.normalize) name += ", normalised";
+  return name;
+}
+
+int classify(const ClassifyOptions& options, const CLI::App& app) {
+  ClassifyOptions o = options;
+  if (!o.baseline.empty()) o.baselines = split_list(o.baseline);
+  check(o);
+  o.protocol.seed = static_cast<std::uint32_t>(o.seed);
+  o.rows.need_text = o.has("bow");
+  o.rows.embedded_elsewhere = o.brings_embeddings() || o.baselines_only;
+  if (o.protocol.all)
+    for (const char* const flag : {"--experiments", "--samples-per-label", "--seed"})
+      if (app.get_option(flag)->count() > 0) throw UsageError(cat(flag, ": --all fits once on every train row; drop one of them"));
+  if (o.baselines_only) refuse_engine_flags(app, "--baselines-only");
+  if (o.brings_embeddings()) refuse_engine_flags(app, "--train-embeddings has the vectors");
+  LabelledRows train = read_labelled_rows(o.train, o.rows), test = read_labelled_rows(o.test, o.rows);
+  const LabelSet labels = number_labels(train.labels, test.labels);
+  const auto experiments = experiment_rows(labels.train, o.protocol);
+
+  ClassificationReport report{.train_rows = std::ssize(train.labels),
+                              .test_rows = std::ssize(test.labels),
+                              .labels = labels.names,
+                              .train_counts = counts_of(labels.train, labels.names.size()),
+                              .test_counts = counts_of(labels.test, labels.names.size()),
+                              .options = o.protocol};
+  const bool in_rows = train.embeddings.rows() > 0;
+  if (!o.rows.embedded_elsewhere && in_rows != (test.embeddings.rows() > 0))
+    throw FormatError(
+        cat(in_rows ? test.file : train.file, ": its rows have no 'embedding' as those of the other file have"));
+  if (in_rows && !o.rows.embedded_elsewhere) refuse_engine_flags(app, "the rows have their 'embedding'");
+  const bool by_model = !o.rows.embedded_elsewhere && !in_rows;
+  report.settings = settings_of(o, by_model);
+  ResultFile output(o.output);  // refused before the work, not after
+
+  if (o.brings_embeddings()) {
+    train.embeddings = read_matrix("--train-embeddings", o.train_embeddings, train);
+    test.embeddings = read_matrix("--test-embeddings", o.test_embeddings, test);
+  } else if (by_model) {
+    Engine engine(engine_options(o.model));
+    report.settings["model"] = engine.config().name;
+    report.settings["model-hash"] = engine.files().content_hash();
+    EmbeddingOptions as_it_is = o.embedding;
+    as_it_is.normalize = false;  // after centring, with the features
+    const EmbeddingSpec spec = embedding_spec(as_it_is, "--", engine.config().layers);
+    if (o.max_length > engine.max_model_len())
+      throw UsageError(
+          cat("--max-length: ", o.max_length, " tokens were asked for, the context holds ", engine.max_model_len()));
+    std::vector<std::int32_t> fitted, all_test(test.labels.size());
+    for (const auto& rows : experiments) fitted.insert(fitted.end(), rows.begin(), rows.end());
+    std::sort(fitted.begin(), fitted.end());
+    fitted.erase(std::unique(fitted.begin(), fitted.end()), fitted.end());
+    for (std::size_t i = 0; i < all_test.size(); ++i) all_test[i] = static_cast<std::int32_t>(i);
+    TextEmbedder embedder(engine, o, spec, std::ssize(fitted) + std::ssize(all_test));
+    try {
+      train.embeddings = embedder.embed(train, fitted);
+      test.embeddings = embedder.embed(test, all_test);
+    } catch (const Interrupted&) {
+      embedder.clear_progress();
+      std::fputs("kvgauge: interrupted: nothing is written\n", stderr);
+      return kInterrupted;
+    }
+    embedder.clear_progress();
+    if (embedder.truncated() > 0 && !o.quiet)
+      std::fputs(cat("kvgauge: warning: ", embedder.truncated(),
+                     " texts were longer than --max-length or the context and were cut\n")
+                     .c_str(),
+                 stderr);
+  }
+  if (!o.baselines_only) {
+    check_width(train.embeddings, test.embeddings);
+    report.results.push_back(
+        kvgauge::classify(name_of(o, by_model), labels, experiments,
+                          embedding_features(train.embeddings, test.embeddings, o.center, o.embedding.normalize)));
+  }
+  if (o.has("bow"))
+    report.results.push_back(
+        kvgauge::classify("bag of words", labels, experiments, bag_of_words_features(train.texts, test.texts)));
+  if (o.has("majority")) report.results.push_back(classify_by_majority(labels));
+  output.write(o.format == "json" ? classification_json(report).dump(2) + "\n" : classification_markdown(report));
+  output.finish();
+  return kDone;
+}
+
+}  // namespace
+
+Command add_classify(CLI::App& root) {
+  CLI::App* const app = root.add_subcommand(
+      "classify", "How well labels can be told from embeddings: MTEB's classification protocol on labelled texts");
+  const auto o = std::make_shared<ClassifyOptions>();
+  add_text(*app, "--train", o->train, "FILE", "JSONL of texts with labels, or - for stdin");
+  add_text(*app, "--test", o->test, "FILE", "the same, to be judged on");
+  add_text(*app, "--output", o->output, "FILE", "the report, or - for stdout (the default)");
+  add_choice(*app, "--format", o->format, {"md", "json"}, "of the report (md)");
+  add_text(*app, "--text-field", o->rows.text_field, "NAME",
+           "the field that has the text (the first of text, prompt, question, problem, en)");
+  add_text(*app, "--label-field", o->rows.label_field, "NAME", "the field that has the label (label)");
+  add_text(*app, "--label-pattern", o->rows.label_pattern, "REGEX",
+           "take of the label field what the first group of REGEX matches");
+  add_count(*app, "--experiments", o->protocol.experiments, 1, 100000, "how many fits, each on other train rows (10)");
+  add_count(*app, "--samples-per-label", o->protocol.samples_per_label, 1, INT32_MAX,
+            "train rows of a fit per label (8)");
+  add_count(*app, "--seed", o->seed, 0, UINT32_MAX, "of the shuffles (42)");
+  app->add_flag("--all", o->protocol.all, "one fit on all train rows instead");
+  app->add_flag("--center", o->center, "subtract the mean of a fit's train rows, before --normalize");
+  add_text(*app, "--baseline", o->baseline, "LIST", "compare with: bow (tf-idf of words), majority");
+  app->add_flag("--baselines-only", o->baselines_only, "no embeddings and no model");
+  add_text(*app, "--train-embeddings", o->train_embeddings, "FILE", "a .npy with the vectors of --train, in its order");
+  add_text(*app, "--test-embeddings", o->test_embeddings, "FILE", "the same of --test");
+  add_embedding_options(*app, o->embedding, "--");
+  add_count(*app, "--max-length", o->max_length, 1, std::int64_t{1} << 40,
+            "cut texts to their first N tokens (what the context holds)");
+  add_model_options(*app, o->model);
+  app->add_flag("--quiet", o->quiet, "no progress, no warnings");
+  app->footer(kExamples);
+  return {app, [o, app] { return classify(*o, *app); }};
+}
+
+}  // namespace kvgauge::cli
