@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
+#include <tuple>
 
 #include "cli.h"
 #include "common_options.h"
@@ -19,6 +21,7 @@
 #include "option_values.h"
 #include "report/build_info.h"
 #include "report/classification_report.h"
+#include "report/manifest.h"
 #include "report/progress.h"
 #include "requests.h"
 #include "result_file.h"
@@ -32,6 +35,7 @@ Examples:
   kvgauge classify --model SmolLM2.gguf --train a.jsonl --test b.jsonl --normalize --baseline bow,majority
   kvgauge classify --train a.jsonl --test b.jsonl --text-field question --label-field steps --part v --layers all
   kvgauge classify --train a.jsonl --test b.jsonl --train-embeddings a.npy --test-embeddings b.npy --all --format json
+  kvgauge classify --train a.jsonl --test b.jsonl --train-embeddings a.npy --test-embeddings b.npy --grid 30
 )";
 
 constexpr std::int64_t kWindowBatches = 8;
@@ -44,7 +48,7 @@ struct ClassifyOptions {
   std::string train, test, train_embeddings, test_embeddings, output = "-", format = "md";
   std::string baseline;
   std::vector<std::string> baselines = {};  ///< `baseline` as a list
-  std::int64_t max_length = 0, seed = 42;
+  std::int64_t max_length = 0, seed = 42, grid_layers = 0;
   bool center = false, baselines_only = false, quiet = false;
 
   bool has(const char* baseline) const {
@@ -129,6 +133,38 @@ EmbeddingMatrix read_matrix(const std::string& flag, const std::string& path, co
   return {.values = npy.columns, .data = std::move(npy.values)};
 }
 
+// A grid takes vectors apart, so they must have been made as it expects.
+void check_grid_source(const std::string& path, std::int64_t columns, std::int64_t layers) {
+  const std::string needed = ", vectors of embed --part kv --layers all --across-layers flatten were needed";
+  if (columns % (2 * layers) != 0)
+    throw FormatError(cat("--grid: ", path, " has ", columns, " values, not K and V of ", layers, " layers", needed));
+  const std::optional<Json> manifest = read_manifest(path);
+  if (!manifest) return;
+  const Json want = {
+      {"part", "kv"}, {"layers", "all"}, {"across-layers", "flatten"}, {"heads", "mean"}, {"normalize", false}};
+  for (const auto& setting : want.items())
+    if (const auto found = manifest->at("settings").find(setting.key());
+        found == manifest->at("settings").end() || *found != setting.value())
+      throw FormatError(cat("--grid: ", path, " was made with other settings (", setting.key(), ")", needed));
+}
+
+// Every part, last layers and all, as they are, normalised, centred and normalised: from one pass of the model.
+void classify_grid(const ClassifyOptions& o, const LabelSet& labels, const EmbeddingMatrix& train,
+                   const EmbeddingMatrix& test, std::span<const std::vector<std::int32_t>> experiments,
+                   ClassificationReport& report) {
+  constexpr std::int64_t kLast = 4;
+  for (const GaugePart part : {GaugePart::kV, GaugePart::kK, GaugePart::kKV})
+    for (const std::int64_t last : {std::min(kLast, o.grid_layers), o.grid_layers}) {
+      const EmbeddingMatrix a = layer_means(train, o.grid_layers, last, part),
+                            b = layer_means(test, o.grid_layers, last, part);
+      for (const auto& [center, normalize, suffix] :
+           {std::tuple(false, false, ""), {false, true, ", normalised"}, {true, true, ", centred, normalised"}})
+        report.results.push_back(
+            kvgauge::classify(cat(name(part), ", layers ", last == o.grid_layers ? "all" : "last4", suffix), labels,
+                              experiments, embedding_features(a, b, center, normalize)));
+    }
+}
+
 void check_width(const EmbeddingMatrix& train, const EmbeddingMatrix& test) {
   if (train.values != test.values)
     throw FormatError(cat("embeddings: those of --train have ", train.values, " values, those of --test ", test.values,
@@ -153,6 +189,12 @@ void check(const ClassifyOptions& o) {
     throw UsageError("--baselines-only: no baseline is named; add --baseline");
   if (o.baselines_only && o.brings_embeddings())
     throw UsageError("--baselines-only: --train-embeddings would not be read; drop one of them");
+  if (o.grid_layers > 0 && !o.brings_embeddings())
+    throw UsageError(
+        "--grid: it takes vectors apart that were made before; add --train-embeddings and --test-embeddings");
+  if (o.grid_layers > 0 && (o.center || o.embedding.normalize))
+    throw UsageError(
+        cat(o.center ? "--center" : "--normalize", ": --grid compares with and without; drop one of them"));
   if (o.baselines_only && (o.center || o.embedding.normalize))
     throw UsageError(
         cat(o.center ? "--center" : "--normalize", ": it is for embeddings, which --baselines-only leaves out"));
@@ -195,6 +237,7 @@ OrderedJson settings_of(const ClassifyOptions& o, bool by_model) {
     if (o.brings_embeddings()) {
       settings["train-embeddings"] = o.train_embeddings;
       settings["test-embeddings"] = o.test_embeddings;
+      settings["grid"] = o.grid_layers;
     }
   }
   settings["version"] = build_info().version;
@@ -223,7 +266,8 @@ int classify(const ClassifyOptions& options, const CLI::App& app) {
   o.rows.embedded_elsewhere = o.brings_embeddings() || o.baselines_only;
   if (o.protocol.all)
     for (const char* const flag : {"--experiments", "--samples-per-label", "--seed"})
-      if (app.get_option(flag)->count() > 0) throw UsageError(cat(flag, ": --all fits once on every train row; drop one of them"));
+      if (app.get_option(flag)->count() > 0)
+        throw UsageError(cat(flag, ": --all fits once on every train row; drop one of them"));
   if (o.baselines_only) refuse_engine_flags(app, "--baselines-only");
   if (o.brings_embeddings()) refuse_engine_flags(app, "--train-embeddings has the vectors");
   LabelledRows train = read_labelled_rows(o.train, o.rows), test = read_labelled_rows(o.test, o.rows);
@@ -279,8 +323,12 @@ int classify(const ClassifyOptions& options, const CLI::App& app) {
                      .c_str(),
                  stderr);
   }
-  if (!o.baselines_only) {
-    check_width(train.embeddings, test.embeddings);
+  if (!o.baselines_only) check_width(train.embeddings, test.embeddings);
+  if (o.grid_layers > 0) {
+    check_grid_source(o.train_embeddings, train.embeddings.values, o.grid_layers);
+    check_grid_source(o.test_embeddings, test.embeddings.values, o.grid_layers);
+    classify_grid(o, labels, train.embeddings, test.embeddings, experiments, report);
+  } else if (!o.baselines_only) {
     report.results.push_back(
         kvgauge::classify(name_of(o, by_model), labels, experiments,
                           embedding_features(train.embeddings, test.embeddings, o.center, o.embedding.normalize)));
@@ -319,6 +367,8 @@ Command add_classify(CLI::App& root) {
   app->add_flag("--baselines-only", o->baselines_only, "no embeddings and no model");
   add_text(*app, "--train-embeddings", o->train_embeddings, "FILE", "a .npy with the vectors of --train, in its order");
   add_text(*app, "--test-embeddings", o->test_embeddings, "FILE", "the same of --test");
+  add_count(*app, "--grid", o->grid_layers, 1, 1 << 20,
+            "compare parts, last4 and all layers, normalised and centred; N: how many layers the vectors have");
   add_embedding_options(*app, o->embedding, "--");
   add_count(*app, "--max-length", o->max_length, 1, std::int64_t{1} << 40,
             "cut texts to their first N tokens (what the context holds)");

@@ -6,6 +6,7 @@
 #include "core/cat.h"
 #include "job.h"
 #include "kvgauge/error.h"
+#include "loader/model_config.h"
 #include "option_values.h"
 #include "requests.h"
 
@@ -73,7 +74,7 @@ int run(const RunOptions& o) {
   job.options = o.job;
   job.engine = engine_options(o.model);
   job.rows.prompt_template = o.prompts.prompt_template;
-  job.output = {.scores = scores, .text = true, .token_ids = o.scores.output_ids};
+  job.output = {.scores = scores, .text = true, .embedding = o.scores.embed, .token_ids = o.scores.output_ids};
   job.open = [&o, scores](const Engine& engine) -> std::function<Request(InputRow&)> {
     check_template(o.prompts, engine.files());
     const RequestMaker maker{.prompter = prompter_of(engine),
@@ -85,6 +86,7 @@ int run(const RunOptions& o) {
                                           .seed = static_cast<std::uint64_t>(o.job.seed)},
                              .stop = {.max_tokens = o.max_tokens, .stop = o.stop, .ignore_eos = o.ignore_eos},
                              .scores = scores,
+                             .embedding = answer_embedding(o.scores, engine.config().layers),
                              .samples = o.samples};
     return [maker](const InputRow& row) { return maker.generate(row); };
   };

@@ -4,6 +4,7 @@
 #include "common_options.h"
 #include "job.h"
 #include "kvgauge/error.h"
+#include "loader/model_config.h"
 #include "requests.h"
 
 namespace kvgauge::cli {
@@ -27,14 +28,14 @@ int score(const PairOptions& o) {
   check_job(o.job);
   check_prompt(o.prompts);
   const ScoreSpec scores = score_spec(o.scores);
-  if (!scores.kv_coe && !scores.prob)
-    throw UsageError("--scores: found 'none', at least one group to compute was needed");
+  if (!scores.kv_coe && !scores.prob && !o.scores.embed)
+    throw UsageError("--scores: found 'none', at least one group to compute was needed, or --embed");
   Job job;
   job.manifest.verb = "score";
   job.options = o.job;
   job.engine = engine_options(o.model);
   job.rows = {.prompt_template = o.prompts.prompt_template, .want_response = true};
-  job.output = {.scores = scores, .text = false, .token_ids = o.scores.output_ids};
+  job.output = {.scores = scores, .text = false, .embedding = o.scores.embed, .token_ids = o.scores.output_ids};
   put_settings(job.manifest.settings, o.model);
   put_settings(job.manifest.settings, o.prompts);
   put_settings(job.manifest.settings, o.scores);
@@ -42,6 +43,7 @@ int score(const PairOptions& o) {
     check_template(o.prompts, engine.files());
     RequestMaker maker{.prompter = prompter_of(engine), .prompts = o.prompts, .scores = scores};
     maker.end_token = end_of_turn(engine);
+    maker.embedding = answer_embedding(o.scores, engine.config().layers);
     return [maker](const InputRow& row) { return maker.judge(row); };
   };
   return run_job(std::move(job));

@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kEmbeddedModel = "tiny-reasoner";
+constexpr const char* kEmbedPrefix = "--embed-";
 constexpr std::int64_t kMany = std::int64_t{1} << 40;
 
 GaugePart part_of(const std::string& text) {
@@ -73,6 +74,8 @@ void add_score_options(CLI::App& app, ScoreOptions& o) {
   add_choice(app, "--part", o.part, {"v", "k", "kv"}, "what of the cache it is made of (v)");
   app.add_flag("--trajectory", o.trajectory, "add the arrays dr and dtheta to scores.kv_coe");
   app.add_flag("--output-ids", o.output_ids, "add prompt_ids and output_ids, for `kvgauge score`");
+  app.add_flag("--embed", o.embed, "add `embedding`: the cache over the positions of --span, pooled as the flags --embed-... say");
+  add_embedding_options(app, o.embedding, kEmbedPrefix);
 }
 
 EngineOptions engine_options(const ModelOptions& o) {
@@ -88,7 +91,17 @@ EngineOptions engine_options(const ModelOptions& o) {
           .prefix_cache = !o.no_prefix_cache};
 }
 
+std::optional<EmbeddingSpec> answer_embedding(const ScoreOptions& o, std::int64_t model_layers) {
+  if (!o.embed) return std::nullopt;
+  EmbeddingSpec spec = embedding_spec(o.embedding, kEmbedPrefix, model_layers);
+  spec.span = span_of(o.span);
+  return spec;
+}
+
 ScoreSpec score_spec(const ScoreOptions& o) {
+  check_embedding(o.embedding, kEmbedPrefix);
+  if (const std::string given = first_given(o.embedding); !o.embed && !given.empty())
+    throw UsageError(cat(kEmbedPrefix, given, ": --embed is off; add it"));
   ScoreSpec spec{.kv_coe = o.scores == "all",
                  .prob = o.scores == "all",
                  .part = part_of(o.part),
@@ -110,7 +123,7 @@ ScoreSpec score_spec(const ScoreOptions& o) {
   if (!spec.kv_coe) {
     const ScoreOptions defaults;
     if (o.trajectory) throw UsageError("--trajectory: the group kv-coe is off; add it to --scores");
-    if (o.span != defaults.span) throw UsageError("--span: the group kv-coe is off; add it to --scores");
+    if (o.span != defaults.span && !o.embed) throw UsageError("--span: the group kv-coe is off; add it to --scores");
     if (o.part != defaults.part) throw UsageError("--part: the group kv-coe is off; add it to --scores");
   }
   return spec;
@@ -177,6 +190,9 @@ void put_settings(OrderedJson& to, const ScoreOptions& o) {
   to["part"] = o.part;
   to["trajectory"] = o.trajectory;
   to["output-ids"] = o.output_ids;
+  if (!o.embed) return;
+  to["embed"] = true;
+  put_settings(to, o.embedding, kEmbedPrefix);
 }
 
 }  // namespace kvgauge::cli

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/json.h"
+#include "embedding_options.h"
 #include "kvgauge/engine.h"
 #include "kvgauge/request.h"
 #include "report/input_row.h"
@@ -40,6 +41,8 @@ struct PromptOptions {
 struct ScoreOptions {
   std::string scores = "kv-coe,prob", span = "response", part = "v";
   bool trajectory = false, output_ids = false;
+  bool embed = false;
+  EmbeddingOptions embedding;  ///< flags with the prefix --embed-
 };
 
 void add_model_options(CLI::App& app, ModelOptions& options);
@@ -51,6 +54,8 @@ void add_score_options(CLI::App& app, ScoreOptions& options);
 EngineOptions engine_options(const ModelOptions& options);
 /// @throws UsageError for a name it does not know, and for flags that need a group that is off
 ScoreSpec score_spec(const ScoreOptions& options);
+/// --embed: what of each answer is embedded, over the positions of --span. @throws UsageError for layers the model lacks
+std::optional<EmbeddingSpec> answer_embedding(const ScoreOptions& options, std::int64_t model_layers);
 /// Checks of combinations. @throws UsageError
 void check_job(const JobOptions& options);
 void check_prompt(const PromptOptions& options);

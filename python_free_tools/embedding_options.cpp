@@ -43,6 +43,16 @@ void add_embedding_options(CLI::App& app, EmbeddingOptions& o, const std::string
   app.add_flag(prefix + "normalize", o.normalize, "divide the vector by its Euclidean length");
 }
 
+std::string first_given(const EmbeddingOptions& o) {
+  const EmbeddingOptions defaults;
+  if (o.part != defaults.part) return "part";
+  if (o.layers != defaults.layers) return "layers";
+  if (o.across_layers != defaults.across_layers) return "across-layers";
+  if (o.positions != defaults.positions) return "pos";
+  if (o.heads != defaults.heads) return "heads";
+  return o.normalize ? "normalize" : "";
+}
+
 void check_embedding(const EmbeddingOptions& o, const std::string& prefix) {
   if (!is_named(o.layers)) layer_list(prefix + "layers", o.layers);
 }

@@ -16,6 +16,9 @@ struct EmbeddingOptions {
 /// @param prefix of the flags: "--", or "--embed-" where they stand beside the flags of scores
 void add_embedding_options(CLI::App& app, EmbeddingOptions& options, const std::string& prefix);
 
+/// The first option that is not at its default, by its name without prefix; empty if there is none.
+std::string first_given(const EmbeddingOptions& options);
+
 /// Checks what can be checked without a model. @throws UsageError naming the flag
 void check_embedding(const EmbeddingOptions& options, const std::string& prefix);
 

@@ -173,6 +173,25 @@ ClassificationResult classify_by_majority(const LabelSet& labels) {
   return result;
 }
 
+EmbeddingMatrix layer_means(const EmbeddingMatrix& flat, std::int64_t layers, std::int64_t last, GaugePart part) {
+  const std::int64_t head = flat.values / (2 * layers), first = part == GaugePart::kV ? head : 0,
+                     values = part == GaugePart::kKV ? 2 * head : head;
+  KVGAUGE_CHECK(head * 2 * layers == flat.values && last >= 1 && last <= layers, flat.values, " values of ", layers,
+                " layers, the last ", last);
+  EmbeddingMatrix means{.values = values, .data = {}};
+  means.data.reserve(static_cast<std::size_t>(flat.rows() * values));
+  for (std::int64_t row = 0; row < flat.rows(); ++row) {
+    const std::span<const float> from = flat.row(row);
+    for (std::int64_t c = first; c < first + values; ++c) {
+      double sum = 0;
+      for (std::int64_t layer = layers - last; layer < layers; ++layer)
+        sum += static_cast<double>(from[static_cast<std::size_t>(layer * 2 * head + c)]);
+      means.data.push_back(static_cast<float>(sum / static_cast<double>(last)));
+    }
+  }
+  return means;
+}
+
 FeatureMaker embedding_features(const EmbeddingMatrix& train, const EmbeddingMatrix& test, bool center,
                                 bool normalize) {
   return [&train, &test, center, normalize](std::span<const std::int32_t> rows) {

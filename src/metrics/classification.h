@@ -77,6 +77,11 @@ struct EmbeddingMatrix {
   }
 };
 
+/// Vectors of some layers' mean, from vectors that have all layers one after another, each as K, then V: the chosen
+/// part, averaged over the last `last` of `layers` layers.
+/// @param flat rows of [layers, 2, values of a head]
+EmbeddingMatrix layer_means(const EmbeddingMatrix& flat, std::int64_t layers, std::int64_t last, GaugePart part);
+
 /// Embeddings as features. With `center`, the mean of the experiment's train rows is subtracted from every row; then,
 /// with `normalize`, each is divided by its Euclidean length. The matrices must outlive the result.
 FeatureMaker embedding_features(const EmbeddingMatrix& train, const EmbeddingMatrix& test, bool center, bool normalize);

@@ -72,6 +72,39 @@ TEST(Classify, FromTextsFromRowsAndFromMatricesIsTheSame) {
   EXPECT_EQ(parse_json(rows.out, "report")["results"][0]["experiments"], texts["results"][0]["experiments"]);
 }
 
+// One pass of the model that keeps layers and parts apart gives what a pass for each choice gives.
+TEST(Classify, AGridIsThePassesOneByOne) {
+  const Files files;
+  const std::vector<std::string> exact = {"--dtype", "f32", "--batch-invariant", "--threads", "2", "--quiet"};
+  for (const char* const name : {"train", "test"}) {
+    std::vector<std::string> embed = {"embed",
+                                      "--input",
+                                      files.path(cat(name, ".jsonl")),
+                                      "--output",
+                                      files.path(cat(name, ".npy")),
+                                      "--layers",
+                                      "all",
+                                      "--across-layers",
+                                      "flatten"};
+    ASSERT_EQ(kvgauge(with(embed, exact)).exit, 0);
+  }
+  const std::vector<std::string> grid = with(
+      kSmall, {"--train-embeddings", files.path("train.npy"), "--test-embeddings", files.path("test.npy"), "--grid"});
+  const Json report = files.json(with(grid, {"6"}));
+  ASSERT_EQ(report["results"].size(), 18u);
+  const Json one = files.json(with(with(kSmall, exact), {"--part", "k", "--center", "--normalize"}));
+  bool seen = false;
+  for (const Json& result : report["results"]) {
+    if (result["name"] != "k, layers last4, centred, normalised") continue;
+    seen = true;
+    EXPECT_NEAR(result["mean"]["accuracy"].get<double>(), one["results"][0]["mean"]["accuracy"].get<double>(), 0.01);
+  }
+  EXPECT_TRUE(seen);
+  EXPECT_NE(files.classify(with(grid, {"5"})).err.find("--grid: "), std::string::npos);
+  EXPECT_EQ(files.classify(with(grid, {"6", "--center"})).exit, 2);
+  EXPECT_EQ(files.classify(with(kSmall, {"--grid", "6"})).exit, 2);
+}
+
 TEST(Classify, BaselinesNeedNoModelAndAReportReads) {
   const Files files;
   const Outcome report = files.classify({"--label-field", "answer", "--label-pattern", "^\\d+([-+*/])",

@@ -61,7 +61,7 @@ TEST(CommandLine, UnknownVerbsAndFlagsAreRefusedWithAGuess) {
   const Job job;
   expect_refusal(job.run({"--max-token", "5"}), 2, "did you mean --max-tokens?");
   expect_refusal(job.run({"extra"}), 2, "found 'extra'");
-  for (const char* const later : {"--difficulty", "--select", "--embed"})
+  for (const char* const later : {"--difficulty", "--select"})
     expect_refusal(job.run({later, "x"}), 2, later);
 }
 

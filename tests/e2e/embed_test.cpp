@@ -158,6 +158,43 @@ TEST(Embed, LongTextsAreCutAndCounted) {
   EXPECT_EQ(rows_of(told.out).size(), 4u);
 }
 
+// The embedding of an answer, in the run and afterwards; over the prompt it is that of the same text.
+TEST(Embed, AnswersMayBeEmbeddedToo) {
+  const Job job(3);
+  const std::vector<std::string> common = {"--dtype", "f32",     "--batch-invariant", "--threads", "2",
+                                           "--quiet", "--embed", "--embed-layers",    "all",       "--embed-normalize",
+                                           "--span"};
+  const auto rows = [&](const std::string& verb, const std::string& in, const std::string& out, const std::string& span,
+                        const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {verb, "--input", in, "--output", job.path(out)};
+    arguments.insert(arguments.end(), common.begin(), common.end());
+    arguments.push_back(span);
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = kvgauge(arguments);
+    EXPECT_EQ(outcome.exit, 0) << outcome.err;
+    return rows_in(job.path(out));
+  };
+  const auto answers = rows("run", job.in, "a.jsonl", "response",
+                            {"--think", "off", "--output-ids", "--max-tokens", "12", "--scores", "none"});
+  const auto scored = rows("score", job.path("a.jsonl"), "s.jsonl", "response", {"--scores", "none"});
+  ASSERT_EQ(answers.size(), 3u);
+  ASSERT_EQ(scored.size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(answers[i]["embedding"].size(), 64u);
+    EXPECT_FALSE(answers[i].contains("scores"));
+    EXPECT_EQ(answers[i]["embedding"], scored[i]["embedding"]);
+  }
+  const auto plain = rows("run", job.in, "p.jsonl", "prompt", {"--no-chat", "--max-tokens", "1"});
+  ASSERT_EQ(job.embed("e.jsonl", {"--layers", "all", "--normalize"}).exit, 0);
+  const auto texts = rows_in(job.path("e.jsonl"));
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(plain[i]["embedding"], texts[i]["embedding"]);
+  const auto short_answers = rows("run", job.in, "t.jsonl", "response", {"--max-tokens", "1"});
+  EXPECT_TRUE(short_answers[0]["embedding"].is_null()) << "one token: nothing of it entered the cache";
+  const Outcome idle = kvgauge({"run", "--input", job.in, "--embed-part", "v"});
+  EXPECT_EQ(idle.exit, 2);
+  EXPECT_NE(idle.err.find("--embed-part: --embed is off"), std::string::npos) << idle.err;
+}
+
 TEST(Embed, RefusalsNameTheFlag) {
   const Job job(2);
   const auto refuse = [&](const std::string& out, const std::vector<std::string>& more, int exit,

@@ -86,6 +86,17 @@ TEST(Classification, CentringSubtractsTheMeanOfTheTrainRowsBeforeNormalising) {
   EXPECT_EQ(value(features.test, 1, 1), 0) << "the mean itself has no direction";
 }
 
+TEST(Classification, LayerMeansTakeVectorsOfAllLayersApart) {
+  // Three layers, K and V of two values: value = 10 * layer + index, and a second row of its negative.
+  EmbeddingMatrix flat{12, {}};
+  for (const float sign : {1.f, -1.f})
+    for (int layer = 0; layer < 3; ++layer)
+      for (int i = 0; i < 4; ++i) flat.data.push_back(sign * static_cast<float>(10 * layer + i));
+  EXPECT_EQ(layer_means(flat, 3, 2, GaugePart::kK).data, (std::vector<float>{15, 16, -15, -16}));
+  EXPECT_EQ(layer_means(flat, 3, 3, GaugePart::kV).data, (std::vector<float>{12, 13, -12, -13}));
+  EXPECT_EQ(layer_means(flat, 3, 1, GaugePart::kKV).data, (std::vector<float>{20, 21, 22, 23, -20, -21, -22, -23}));
+}
+
 TEST(Classification, LabelsAreOrderedAsNumbersIfTheyAreNumbers) {
   const std::vector<std::string> numbers = {"10", "9", "-1"}, words = {"b", "10", "9"}, none = {"x", "x"};
   EXPECT_EQ(number_labels(numbers, numbers).names, (std::vector<std::string>{"-1", "9", "10"}));
