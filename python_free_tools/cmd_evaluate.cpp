@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/mapped_file.h"
 #include "core/printable.h"
+#include "grade/grader.h"
 #include "kvgauge/error.h"
 #include "metrics/evaluation.h"
 #include "option_values.h"
@@ -31,7 +32,8 @@ Examples:
 )";
 
 struct EvaluateOptions {
-  std::string input, output = "-", format = "md", nan_policy = "worst", against = "neg_length", manifest;
+  std::string input, output = "-", format = "md", nan_policy = "worst", against = "neg_length", manifest,
+              label = "correct", dataset;
   std::vector<std::string> scores, compare;  // compare: pairs, flat
   std::int64_t seed = 0, resamples = 1000;
   bool quiet = false;
@@ -92,7 +94,9 @@ int evaluate(const EvaluateOptions& o) {
     throw UsageError(cat("--compare: found one score, '", printable(o.compare.back()), "', two were needed"));
   ResultFile output(o.output);
   JsonlReader input(o.input);
-  GradedRows rows(wanted_scores(o));
+  GradedRowsOptions reading{.wanted = wanted_scores(o), .label = o.label};
+  if (!o.dataset.empty()) reading.dataset = parse_dataset(o.dataset);
+  GradedRows rows(std::move(reading));
   while (const auto line = input.next()) {
     const std::string where = cat(input.name(), ":", line->number);
     rows.add(parse_row(*line, where), where);
@@ -101,6 +105,9 @@ int evaluate(const EvaluateOptions& o) {
   const EvaluationOptions options = evaluation_options(o, rows);
   EvaluationReport report{.evaluation = kvgauge::evaluate(rows.columns(), options),
                           .selection = rows.selection().result(rows.score_names(), options.bootstrap),
+                          .label = o.label,
+                          .released_graded = rows.released_graded(),
+                          .released_correct = rows.released_correct(),
                           .input = input.name(),
                           .input_sha256 = input.is_regular() ? inspect_input(o.input).sha256 : "",
                           .failed = rows.failed(),
@@ -134,6 +141,10 @@ Command add_evaluate(CLI::App& root) {
       ->type_name("A B")
       ->expected(2)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_choice(*app, "--label", o->label, {"correct", "paper_correct"},
+             "the truth: our grader's or the released ones' (correct)");
+  add_text(*app, "--dataset", o->dataset, "exact|gsm8k|math|theoremqa|csqa",
+           "in a majority vote, predictions that this grader finds equal vote together; left out: equal texts do");
   add_text(*app, "--manifest", o->manifest, "FILE",
            "of the job that made the answers, for the report's header (INPUT.manifest.json)");
   add_count(*app, "--resamples", o->resamples, 1, 1000000, "bootstrap resamples behind each interval (1000)");

@@ -252,6 +252,8 @@ OrderedJson evaluation_json(const EvaluationReport& report) {
   out["rows"] = evaluation.rows;
   out["correct"] = evaluation.correct;
   out["accuracy"] = number(share(evaluation.correct, evaluation.rows));
+  out["label"] = report.label;
+  out["paper_accuracy"] = number(share(report.released_correct, report.released_graded));
   out["truncated"] = evaluation.truncated;
   out["errors"] = report.failed;
   out["mean_tokens"] = number(evaluation.mean_tokens);
@@ -282,6 +284,10 @@ std::string evaluation_markdown(const EvaluationReport& report) {
       evaluation.correct, percent(share(evaluation.correct, evaluation.rows)), evaluation.truncated, complete,
       evaluation.complete_correct, percent(share(evaluation.complete_correct, complete)));
   if (std::isfinite(evaluation.mean_tokens)) out += fmt::format("Mean length {:.1f} tokens.\n", evaluation.mean_tokens);
+  if (report.label != "correct") out += fmt::format("Labels are those of '{}'.\n", markdown_cell(report.label));
+  if (report.released_graded > 0)
+    out += fmt::format("By the released graders {} of {} are correct ({} %).\n", report.released_correct,
+                       report.released_graded, percent(share(report.released_correct, report.released_graded)));
   if (report.failed > 0)
     out += fmt::format("{} rows with an error are left out; the first: {}\n", report.failed, report.first_error);
   out += fmt::format(

@@ -15,8 +15,10 @@ struct EvaluationReport {
   SelectionResult selection = {};  ///< no questions: the rows have no candidates
 
   // Where it comes from.
-  std::string input = {}, input_sha256 = {};  ///< the hash is empty for a pipe
-  std::int64_t failed = 0;                    ///< rows with an error, which are not among the evaluated
+  std::string label = "correct";                           ///< the field that was taken for the truth
+  std::int64_t released_graded = 0, released_correct = 0;  ///< rows that have a `paper_correct`, and where it is true
+  std::string input = {}, input_sha256 = {};               ///< the hash is empty for a pipe
+  std::int64_t failed = 0;                                 ///< rows with an error, which are not among the evaluated
   std::string first_error = {};
   std::int64_t ungraded_candidates = 0;  ///< rows left out of the selection: a candidate has no label
   std::optional<Json> manifest = {};     ///< of the job that made the answers

@@ -47,9 +47,9 @@ std::optional<std::vector<double>> numbers(const OrderedJson* json) {
   return out;
 }
 
-const OrderedJson* label_of(const OrderedJson& answer) {
-  const OrderedJson* const correct = given(answer, "correct");
-  return correct && correct->is_boolean() ? correct : nullptr;
+const OrderedJson* find_bool(const OrderedJson& answer, const char* key) {
+  const OrderedJson* const value = given(answer, key);
+  return value && value->is_boolean() ? value : nullptr;
 }
 
 std::string shown_id(const OrderedJson& row, const OrderedJson& fields) {
@@ -62,8 +62,23 @@ std::string shown_id(const OrderedJson& row, const OrderedJson& fields) {
 
 }  // namespace
 
-GradedRows::GradedRows(std::vector<std::string> wanted) : wanted_(std::move(wanted)) {
-  for (const std::string& path : wanted_) column(path);
+GradedRows::GradedRows(GradedRowsOptions options) : options_(std::move(options)) {
+  for (const std::string& path : options_.wanted) column(path);
+}
+
+const OrderedJson* GradedRows::label_of(const OrderedJson& answer) const {
+  return find_bool(answer, options_.label.c_str());
+}
+
+// Later predictions take the text of the first that the grader finds equal.
+void GradedRows::merge_votes(std::vector<Candidate>& answers) const {
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    for (std::size_t j = 0; j < i && answers[i].has_prediction; ++j) {
+      if (!answers[j].has_prediction || answers[j].predicted == answers[i].predicted) continue;
+      if (!equivalent(*options_.dataset, answers[i].predicted, answers[j].predicted)) continue;
+      answers[i].predicted = answers[j].predicted;
+      break;
+    }
 }
 
 std::size_t GradedRows::column(const std::string& path) {
@@ -77,7 +92,8 @@ std::size_t GradedRows::column(const std::string& path) {
 }
 
 bool GradedRows::is_wanted(const std::string& path) const {
-  return wanted_.empty() || std::find(wanted_.begin(), wanted_.end(), path) != wanted_.end();
+  return options_.wanted.empty() ||
+         std::find(options_.wanted.begin(), options_.wanted.end(), path) != options_.wanted.end();
 }
 
 template <class Put>
@@ -116,6 +132,7 @@ void GradedRows::add_candidates(const OrderedJson& candidates, std::int64_t chos
       });
     answers.push_back(std::move(answer));
   }
+  if (options_.dataset) merge_votes(answers);
   selection_.add(answers, chosen);
 }
 
@@ -137,7 +154,12 @@ void GradedRows::add(const OrderedJson& row, std::string_view where) {
       return;
     }
   const OrderedJson* const label = label_of(row);
-  if (!label) throw FormatError(cat(where, ": no true or false in 'correct', a row of `kvgauge grade` was needed"));
+  if (!label)
+    throw FormatError(cat(where, ": no true or false in '", options_.label, "', a row of `kvgauge grade` was needed"));
+  if (const OrderedJson* const released = find_bool(row, "paper_correct")) {
+    ++released_graded_;
+    released_correct_ += released->get<bool>();
+  }
   // `grade` writes its fields beside the candidates that it graded.
   const OrderedJson* candidates = given(row, "candidates");
   if (!candidates) candidates = given(fields, "candidates");
@@ -167,9 +189,9 @@ void GradedRows::finish(std::string_view file) {
   if (columns_.correct.empty())
     throw InputError(cat(file, ": found no graded row", failed_ > 0 ? cat(" (", failed_, " with an error)") : "",
                          ", at least one was needed"));
-  for (std::size_t i = 0; i < wanted_.size(); ++i)
-    if (!seen_[column_of_.at(wanted_[i])])
-      throw UsageError(cat("--score: no row has '", printable(wanted_[i]), "' under 'scores'"));
+  for (const std::string& path : options_.wanted)
+    if (!seen_[column_of_.at(path)])
+      throw UsageError(cat("--score: no row has '", printable(path), "' under 'scores'"));
   for (auto& score : columns_.scores) score.second.resize(columns_.correct.size(), kUndefined);
 }
 

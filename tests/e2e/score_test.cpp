@@ -161,6 +161,11 @@ TEST(GradeAndEvaluate, EveryFormatOfTheReport) {
   EXPECT_EQ(json["comparisons"][0]["b"], "kv_coe.normalized.c");
   EXPECT_EQ(json["comparisons"][1]["b"], "complete");
   EXPECT_EQ(json["manifest"]["verb"], "run");
+  EXPECT_EQ(json["label"], "correct");
+  const OrderedJson released = parse_ordered_json(
+      evaluated({"--format", "json", "--label", "paper_correct", "--score", "prob.nll"}), "evaluation");
+  EXPECT_EQ(released["accuracy"], json["paper_accuracy"]);
+  EXPECT_EQ(kvgauge({"evaluate", "--input", graded, "--dataset", "nothing"}).exit, 2);
   EXPECT_EQ(json["input"]["sha256"].get<std::string>().size(), 64u);
   EXPECT_FALSE(json["scores"][0]["verdict_text"].get<std::string>().empty());
   for (const char* const flag : {"--compare", "--against"}) {

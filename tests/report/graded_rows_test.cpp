@@ -63,6 +63,30 @@ TEST(GradedRows, ReadCandidates) {
   EXPECT_EQ(ungraded.ungraded_candidates(), 1);
 }
 
+TEST(GradedRows, EqualAnswersVoteTogetherWhereAGraderIsNamed) {
+  const OrderedJson row = json(R"({"correct":true,"candidates":[
+      {"predicted":"3","correct":false},{"predicted":"3","correct":false},
+      {"predicted":"1/2","correct":true},{"predicted":"0.5","correct":true},{"predicted":"2/4","correct":true}]})");
+  for (const bool named : {false, true}) {
+    GradedRows rows(named ? GradedRowsOptions{.dataset = Dataset::kExact} : GradedRowsOptions{});
+    rows.add(row, "f:1");
+    rows.finish("f");
+    EXPECT_EQ(rows.selection().result({}, {}).selectors[2].accuracy, named ? 1 : 0) << "majority";
+  }
+}
+
+TEST(GradedRows, ReadTheLabelThatIsNamed) {
+  const OrderedJson row = json(R"({"correct":true,"paper_correct":false,"scores":{"a":1}})");
+  GradedRows ours, released({.label = "paper_correct"}), other({.label = "judged"});
+  ours.add(row, "f:1");
+  released.add(row, "f:1");
+  EXPECT_EQ(ours.columns().correct.front(), 1);
+  EXPECT_EQ(released.columns().correct.front(), 0);
+  EXPECT_EQ(ours.released_graded(), 1);
+  EXPECT_EQ(ours.released_correct(), 0);
+  EXPECT_THROW(other.add(row, "f:1"), FormatError);
+}
+
 TEST(GradedRows, KeepTheFirstTrajectoryOfEachLabel) {
   GradedRows rows;
   const char* const kRow =
@@ -79,11 +103,11 @@ TEST(GradedRows, KeepTheFirstTrajectoryOfEachLabel) {
 }
 
 TEST(GradedRows, ReadOnlyWhatIsWantedAndSayWhatIsMissing) {
-  GradedRows rows({"b.c"});
+  GradedRows rows({.wanted = {"b.c"}});
   rows.add(json(R"({"correct":true,"scores":{"a":1,"b":{"c":2}}})"), "f:1");
   rows.finish("f");
   EXPECT_EQ(rows.score_names(), std::vector<std::string>{"b.c"});
-  GradedRows missing({"b.x"});
+  GradedRows missing({.wanted = {"b.x"}});
   missing.add(json(R"({"correct":true,"scores":{"a":1}})"), "f:1");
   EXPECT_THROW(missing.finish("f"), UsageError);
   EXPECT_THROW(GradedRows().finish("f"), InputError);
