@@ -194,9 +194,17 @@ std::string_view before_end_of_turn(std::string_view text) {
                                            "end\xe2\x96\x81"
                                            "of\xe2\x96\x81"
                                            "sentence\xef\xbd\x9c>"};
-  std::size_t end = text.size();
-  for (const std::string_view marker : kMarkers) end = std::min(end, text.find(marker));
-  return text.substr(0, end);
+  for (std::size_t at = text.find('<'); at != std::string_view::npos; at = text.find('<', at + 1)) {
+    const char next = at + 1 < text.size() ? text[at + 1] : '\0';
+    if (next != '|' && next != '/' && next != 'e' && next != '\xef') continue;  // no marker goes on otherwise
+    for (const std::string_view marker : kMarkers)
+      if (starts_with(text, at, marker)) return text.substr(0, at);
+  }
+  return text;
+}
+
+std::string_view tail_of(std::string_view text) {
+  return text.size() <= kLongestResponse ? text : text.substr(text.size() - kLongestResponse);
 }
 
 std::string_view after_thinking(std::string_view text) {

@@ -9,6 +9,11 @@ namespace kvgauge {
 /// The text before the first end-of-turn marker of the supported chat formats, e.g. <|im_end|>, <|eot_id|>, </s>.
 std::string_view before_end_of_turn(std::string_view text);
 
+/// Answers stand at the end: only so many bytes of a response are read, and an answer longer than kLongestAnswer equals
+/// only itself, so that no text takes more than a few milliseconds.
+inline constexpr std::size_t kLongestResponse = 128 << 10, kLongestAnswer = 4 << 10;
+std::string_view tail_of(std::string_view text);
+
 /// The text after the last </think>; the whole text if there is none.
 std::string_view after_thinking(std::string_view text);
 

@@ -121,7 +121,7 @@ constexpr std::string_view kLowered[] = {"\xe2\x82\x80", "\xe2\x82\x81", "\xe2\x
 template <std::size_t n>
 char small(const std::string_view (&forms)[n], std::string_view text, std::size_t at, std::size_t& used) {
   for (std::size_t i = 0; i < n; ++i)
-    if (text.compare(at, forms[i].size(), forms[i]) == 0) {
+    if (forms[i][0] == text[at] && text.compare(at, forms[i].size(), forms[i]) == 0) {
       used = forms[i].size();
       return kSmall[i];
     }
@@ -156,7 +156,7 @@ std::string ascii_math(std::string_view text) {
     if (used == 0) used = small_run(kLowered, "_{", text, at, out);
     for (const Spelling& spelling : kSpellings) {
       if (used > 0) break;
-      if (text.compare(at, spelling.unicode.size(), spelling.unicode) != 0) continue;
+      if (spelling.unicode[0] != text[at] || text.compare(at, spelling.unicode.size(), spelling.unicode) != 0) continue;
       out += spelling.ascii;
       used = spelling.unicode.size();
     }

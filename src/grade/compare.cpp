@@ -145,6 +145,9 @@ bool same_based(const Expr& a, const Expr& b, Budget& budget) {
 // Kinds that denote sets of real numbers by themselves; a tuple or a finite set does so next to one of them.
 bool is_set_like(const Expr& e) {
   if (is(e, Kind::kRelation)) return !is_equation(e);
+  if (is(e, Kind::kList))
+    return std::all_of(e.parts.begin(), e.parts.end(),
+                       [](const Expr& p) { return is(p, Kind::kRelation) && !is_equation(p); });
   if (is(e, Kind::kBracket))
     return e.text == "(]" || e.text == "[)" ||
            std::any_of(e.parts.begin(), e.parts.end(), [](const Expr& p) { return contains(p, Kind::kInfinity); });
@@ -205,6 +208,7 @@ bool same_across(const Expr& a, const Expr& b, Budget& budget) {
   if (is(a, Kind::kSet) && is(b, Kind::kList)) return in_any_order(a, b, budget);
   if (is(a, Kind::kSet) && a.parts.size() == 1 && !is(b, Kind::kBracket)) return same(a.parts[0], b, budget);
   if (is(a, Kind::kBracket) && is(b, Kind::kList)) return !is_set_like(a) && in_order(a.parts, b.parts, budget);
+  if (is(a, Kind::kMatrix) && is(b, Kind::kBinomial)) return a.columns == 1 && in_order(a.parts, b.parts, budget);
   if (is(a, Kind::kMatrix) && is(b, Kind::kBracket)) return same_matrix_and_bracket(a, b, budget);
   if (is(a, Kind::kModulo) && !is(b, Kind::kModulo)) return same(a.parts[0], b, budget);
   if (is(a, Kind::kText) && is(b, Kind::kSymbol)) return same_words(a.text, b.text);

@@ -80,6 +80,8 @@ bool elementary(std::string_view name, Complex z, Complex& out) {
     out = std::atanh(z);
   else if (name == "exp")
     out = std::exp(z);
+  else if (name == "cis")
+    out = std::exp(Complex(0, 1) * z);
   else if (name == "ln" || name == "log" || name == "lg")
     out = std::log(z);
   else
@@ -145,7 +147,7 @@ class Evaluator {
 
   Value function(const Expr& e) {
     if (e.text == "det") return determinant(e.parts[0]);
-    if (e.parts[0].kind == Kind::kBracket) return of_several(e);
+    if (e.parts[0].kind == Kind::kBracket || e.parts[0].kind == Kind::kSet) return of_several(e);
     ++in_argument_;
     const Value x = of(e.parts[0]);
     --in_argument_;

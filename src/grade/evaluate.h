@@ -28,7 +28,7 @@ struct Value {
 
 /// Work that may still be done for one answer; evaluation stops, undefined, when it is used up.
 struct Budget {
-  std::int64_t steps = 60'000;
+  std::int64_t steps = 30'000;
   bool spend(std::int64_t n) { return (steps -= n) >= 0; }
 };
 

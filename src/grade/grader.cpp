@@ -36,6 +36,7 @@ std::string normalised_gold(Dataset dataset, std::string_view gold, TheoremType 
 }
 
 bool same(Dataset dataset, std::string_view a, std::string_view b, TheoremType type, double tolerance) {
+  if (a.size() > kLongestAnswer || b.size() > kLongestAnswer) return a == b;
   switch (dataset) {
     case Dataset::kExact: return same_exact(a, b);
     case Dataset::kGsm8k: return same_gsm8k(a, b);
@@ -68,7 +69,8 @@ Dataset parse_dataset(std::string_view text) {
 }
 
 Grade grade(Dataset dataset, std::string_view response, std::string_view gold, const GradeOptions& options) {
-  const std::string_view turn = before_end_of_turn(response);
+  const std::string_view turn = tail_of(before_end_of_turn(response));
+  gold = tail_of(gold);
   const TheoremType type = theorem_type(options.answer_type, gold);
   Grade result;
   result.predicted = answer_in(dataset, after_thinking(turn), type);
@@ -82,7 +84,7 @@ Grade grade(Dataset dataset, std::string_view response, std::string_view gold, c
 }
 
 std::optional<std::string> extract_answer(Dataset dataset, std::string_view response) {
-  const std::string_view visible = after_thinking(before_end_of_turn(response));
+  const std::string_view visible = after_thinking(tail_of(before_end_of_turn(response)));
   if (dataset != Dataset::kTheoremqa) return answer_in(dataset, visible, TheoremType::kNumber);
   // Without a gold answer its kind is that of the stated text.
   const StatedAnswer stated = stated_answer(visible);

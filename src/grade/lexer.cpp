@@ -87,6 +87,11 @@ void Lexer::read_sign() {
       return;
     }
   const char c = text_[pos_];
+  if (starts(pos_, "{:}")) {
+    push_sign(":");
+    pos_ += 3;
+    return;
+  }
   switch (c) {
     case '^': return read_degree_or_power();
     case '_': return read_subscript();

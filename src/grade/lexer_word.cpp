@@ -37,6 +37,7 @@ const char* sign_of_text(std::string_view content) {
   if (first == std::string_view::npos) return content.find_first_of(",;") == std::string_view::npos ? nullptr : ",";
   const std::string_view word = content.substr(first, content.find_last_not_of(kPunctuation) - first + 1);
   if (word == "and" || word == "And" || word == "AND" || word == "&") return "and";
+  if (word == "to") return ":";
   if (word == "or" || word == "Or" || word == "OR") return "or";
   if (word == "mod") return "mod";
   if (word == "degrees" || word == "degree") return "deg";
@@ -87,6 +88,10 @@ void Lexer::read_word() {
     if (next == '(' || next == '[' || next == '{' || next == '\\') return push_sign("cup");
   }
   if (run.size() == 1 && is_ascii_letter(run[0])) return push(Type::kSymbol, run);
+  if (last_is(Type::kNumber) && !is_spaced_ && (run == "st" || run == "nd" || run == "rd" || run == "th"))
+    return push(Type::kText, run);
+  if (run == "to" && last_is(Type::kNumber) && is_digit(at(after_spaces(end)))) return push_sign(":");
+  if (last_is(Type::kNumber) && (run == "min" || run == "sec")) return push(Type::kText, run);
   if (const char* const function = function_name(run)) return push(Type::kFunction, function);
   if (const char* const command = plain_command(run)) {
     const std::string_view name = std::string_view(command).substr(1);
@@ -179,10 +184,12 @@ void Lexer::read_text(std::string_view command) {
     return;
   }
   if (const char* const sign = sign_of_text(content)) return push_sign(sign);
-  if (const char* const function = function_name(word); function && command != "text")
-    return push(Type::kFunction, function);
+  // 5 \text{ min} and 3 \text{ sec} are units.
+  const bool is_time = last_is(Type::kNumber) && (word == "min" || word == "sec");
+  if (const char* const function = function_name(word); function && !is_time) return push(Type::kFunction, function);
   const bool is_formula = std::none_of(word.begin(), word.end(), [](char c) { return is_letter(c); });
-  if (is_formula || (word.size() == 1 && command.substr(0, 4) == "math")) {
+  const bool has_number = is_digit(word[0]) && word.find(' ') != std::string_view::npos && !last_is(Type::kNumber);
+  if (is_formula || has_number || (word.size() == 1 && command.substr(0, 4) == "math")) {
     // Numbers and upright symbols are no words.
     const auto inner = tokenize(word, most_tokens_);
     if (!inner) return push(Type::kText, word);
@@ -243,8 +250,10 @@ void Lexer::read_overline(std::string_view command) {
   } else {
     return fail();
   }
+  const std::string_view below = text_.substr(begin, end - begin);
+  if (below.size() >= 2 && is_upper(below)) return push_letters(below);  // the segment AB
   std::string name = cat('\\', command == "widebar" ? "bar" : command, ' ');
-  for (const char c : text_.substr(begin, end - begin))
+  for (const char c : below)
     if (c != ' ') name += c;
   push(Type::kSymbol, name);
 }

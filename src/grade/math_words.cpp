@@ -33,7 +33,7 @@ constexpr Entry kFunctions[] = {
     {"cbrt", "cbrt"},       {"arsinh", "arcsinh"},  {"arcosh", "arccosh"},  {"artanh", "arctanh"},
     {"arcsinh", "arcsinh"}, {"arccosh", "arccosh"}, {"arctanh", "arctanh"}, {"gcd", "gcd"},
     {"lcm", "lcm"},         {"max", "max"},         {"min", "min"},         {"det", "det"},
-    {"Re", "re"},           {"Im", "im"},
+    {"cis", "cis"},         {"Re", "re"},           {"Im", "im"},
 };
 
 constexpr Entry kCommandSigns[] = {
@@ -115,44 +115,23 @@ constexpr Entry kCommandSigns[] = {
 };
 
 constexpr Entry kPlainCommands[] = {
-    {"pi", "\\pi"},
-    {"Pi", "\\pi"},
-    {"PI", "\\pi"},
-    {"infinity", "\\infty"},
-    {"Infinity", "\\infty"},
-    {"infty", "\\infty"},
-    {"inf", "\\infty"},
-    {"oo", "\\infty"},
-    {"theta", "\\theta"},
-    {"alpha", "\\alpha"},
-    {"beta", "\\beta"},
-    {"gamma", "\\gamma"},
-    {"delta", "\\delta"},
-    {"lambda", "\\lambda"},
-    {"omega", "\\omega"},
-    {"sigma", "\\sigma"},
-    {"phi", "\\phi"},
-    {"sqrt", "\\sqrt"},
-    {"and", "\\land"},
-    {"or", "\\lor"},
-    {"union", "\\cup"},
-    {"cup", "\\cup"},
-    {"mod", "\\bmod"},
-    {"degrees", "\\degree"},
-    {"degree", "\\degree"},
-    {"deg", "\\degree"},
-    {"percent", "\\percent"},
-    {"times", "\\times"},
-    {"emptyset", "\\emptyset"},
+    {"pi", "\\pi"},          {"Pi", "\\pi"},           {"PI", "\\pi"},          {"infinity", "\\infty"},
+    {"Infinity", "\\infty"}, {"infty", "\\infty"},     {"inf", "\\infty"},      {"oo", "\\infty"},
+    {"theta", "\\theta"},    {"alpha", "\\alpha"},     {"beta", "\\beta"},      {"gamma", "\\gamma"},
+    {"delta", "\\delta"},    {"lambda", "\\lambda"},   {"omega", "\\omega"},    {"sigma", "\\sigma"},
+    {"phi", "\\phi"},        {"sqrt", "\\sqrt"},       {"and", "\\land"},       {"or", "\\lor"},
+    {"union", "\\cup"},      {"mod", "\\bmod"},        {"degrees", "\\degree"}, {"degree", "\\degree"},
+    {"deg", "\\degree"},     {"percent", "\\percent"}, {"times", "\\times"},    {"emptyset", "\\emptyset"},
 };
 
 constexpr std::string_view kUnits[] = {
-    "cm",  "mm",    "km",   "dm",   "nm",  "ft",   "in",    "inch",  "inches", "feet", "foot",  "yd",    "yards",
-    "mi",  "miles", "mile", "kg",   "mg",  "lb",   "lbs",   "oz",    "ml",     "mL",   "kL",    "cc",    "gal",
-    "hr",  "hrs",   "min",  "mins", "sec", "secs", "ms",    "days",  "day",    "mph",  "kph",   "kmh",   "Hz",
-    "kHz", "MHz",   "GHz",  "kJ",   "MJ",  "eV",   "keV",   "MeV",   "GeV",    "kW",   "MW",    "kWh",   "kPa",
-    "Pa",  "MPa",   "atm",  "mol",  "kN",  "USD",  "cents", "units", "unit",   "sq",   "cu",    "rad",   "bits",
-    "bit", "rpm",   "dB",   "mA",   "mV",  "kV",   "Wb",    "mT",    "ohm",    "ohms", "years", "hours", "hour",
+    "cup", "cups", "tsp",    "tbsp", "pts",   "kmh",   "cm",    "mm",  "km",    "dm",    "nm",    "ft",
+    "in",  "inch", "inches", "feet", "foot",  "yd",    "yards", "mi",  "miles", "mile",  "kg",    "mg",
+    "lb",  "lbs",  "oz",     "ml",   "mL",    "kL",    "cc",    "gal", "hr",    "hrs",   "min",   "mins",
+    "sec", "secs", "ms",     "days", "day",   "mph",   "kph",   "kmh", "Hz",    "kHz",   "MHz",   "GHz",
+    "kJ",  "MJ",   "eV",     "keV",  "MeV",   "GeV",   "kW",    "MW",  "kWh",   "kPa",   "Pa",    "MPa",
+    "atm", "mol",  "kN",     "USD",  "cents", "units", "unit",  "sq",  "cu",    "rad",   "bits",  "bit",
+    "rpm", "dB",   "mA",     "mV",   "kV",    "Wb",    "mT",    "ohm", "ohms",  "years", "hours", "hour",
 };
 
 constexpr std::string_view kShortWords[] = {

@@ -54,11 +54,10 @@ std::optional<std::string> stated_number(std::string_view cleaned, bool is_prose
 
 // The part of a long text that its last number must lie in.
 std::string_view tail_with_number(std::string_view text) {
-  constexpr std::size_t kBefore = 4096, kAfter = 64;
+  constexpr std::size_t kAfter = 64;
   const std::size_t last = text.find_last_of("0123456789");
   if (last == std::string_view::npos) return {};
-  std::size_t begin = last > kBefore ? last - kBefore : 0;
-  while (begin > 0 && (is_digit(text[begin - 1]) || text[begin - 1] == ',' || text[begin - 1] == '.')) --begin;
+  const std::size_t begin = last > kLongestAnswer ? last - kLongestAnswer : 0;
   return text.substr(begin, last + kAfter - begin);
 }
 
@@ -70,6 +69,7 @@ std::string_view after_hashes(std::string_view gold) {
 }
 
 std::string exact_text(std::string_view text) {
+  if (text.size() > kLongestAnswer) return std::string(text);
   std::string out;
   for (const char c : clean_math(text))  // runs of spaces as one
     if (c != ' ' || out.empty() || out.back() != ' ') out += c;
@@ -105,6 +105,7 @@ std::optional<std::string> gsm8k_answer(std::string_view visible) {
   using Marker = StatedAnswer::Marker;
   const StatedAnswer stated = stated_answer(visible);
   if (stated.marker != Marker::kNone) {
+    if (stated.text.size() > kLongestAnswer) return std::string(stated.text);
     const std::string cleaned = clean_math(stated.text);
     if (auto number = stated_number(cleaned, stated.marker != Marker::kBox)) return number;
     if (stated.marker == Marker::kBox) return cleaned.empty() ? std::nullopt : std::optional(cleaned);
@@ -115,7 +116,9 @@ std::optional<std::string> gsm8k_answer(std::string_view visible) {
 }
 
 std::string gsm8k_gold(std::string_view gold) {
-  std::string cleaned = clean_math(after_hashes(gold));
+  const std::string_view stated = after_hashes(gold);
+  if (stated.size() > kLongestAnswer) return std::string(stated);
+  std::string cleaned = clean_math(stated);
   if (auto number = whole_number(cleaned, true)) return *number;
   return cleaned;
 }

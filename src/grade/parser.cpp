@@ -27,7 +27,7 @@ Expr Parser::list() {
   std::string separator = ",";
   for (;;) {
     bool is_separated = false;
-    while (is_sign(",") || is_sign(";") || is_sign("and") || is_sign("or")) {
+    while (is_sign(",") || is_sign(";") || is_sign("&") || is_sign("and") || is_sign("or")) {
       if (is_sign("or")) separator = "or";
       ++pos_;
       is_separated = true;
@@ -41,6 +41,7 @@ Expr Parser::list() {
 }
 
 Expr Parser::relation() {
+  if (is_sign("=") || is_sign("~")) ++pos_;  // = 5
   std::vector<Expr> sides = {set_operation()};
   std::string signs;
   while (peek().type == Token::Type::kSign) {

@@ -19,8 +19,9 @@ bool is_integer_fraction(const Expr& e) {
 
 // Words that may stand before a number without changing it.
 bool is_hedge(std::string_view word) {
-  for (const std::string_view hedge : {"about", "approximately", "exactly", "approx", "roughly", "only", "around",
-                                       "nearly", "About", "Approximately", "Exactly", "approx.", "Rs", "USD", "EUR"})
+  for (const std::string_view hedge :
+       {"about", "approximately", "exactly", "approx", "roughly", "only", "around", "nearly", "About", "Approximately",
+        "Exactly", "approx.", "Rs", "base", "USD", "EUR"})
     if (word == hedge) return true;
   return false;
 }
@@ -97,7 +98,11 @@ void Parser::append_factor(std::vector<Expr>& factors, Expr factor) {
     }
     factors.clear();
   }
-  factors.push_back(std::move(factor));
+  // 45 degrees C
+  const bool is_temperature = !factors.empty() && factors.back().kind == Kind::kDegree &&
+                              factor.kind == Kind::kSymbol &&
+                              (factor.text == "C" || factor.text == "F" || factor.text == "K");
+  if (!is_temperature) factors.push_back(std::move(factor));
 }
 
 Expr Parser::term() {
@@ -118,6 +123,8 @@ Expr Parser::term() {
       Expr dividend = one_or_product(std::move(factors));
       factors.clear();
       factors.push_back(make(Kind::kQuotient, {std::move(dividend), std::move(divisor)}));
+    } else if (peek().type == Type::kNumber && factors.back().kind == Kind::kFactorial) {  // 3!4!
+      append_factor(factors, power());
     } else if (peek().type == Type::kNumber) {
       // 1 1/2 is a mixed number, two numbers side by side are nothing else.
       const bool is_mixed = factors.size() == 1 && is_integer(factors[0]) && peek().is_spaced && is_sign("/", 1) &&
@@ -318,7 +325,9 @@ Expr Parser::fraction() {
   ++pos_;
   Expr above = argument(false);
   Expr below = argument(false);
-  if (above.kind == Kind::kText || below.kind == Kind::kText) return fail();
+  // miles / hour, 5 miles / hour
+  if (below.kind == Kind::kText) return above;
+  if (above.kind == Kind::kText) return fail();
   return make(Kind::kQuotient, {std::move(above), std::move(below)});
 }
 

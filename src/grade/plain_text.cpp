@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <vector>
 
 #include "grade/ascii_math.h"
 #include "grade/math_words.h"
@@ -35,6 +36,7 @@ std::string compact(std::string_view raw) {
   const std::string text = ascii_math(raw);
   std::string out;
   bool is_spaced = false;
+  std::vector<bool> braces;  // whether each open one belongs to a text command
   const auto put = [&](std::string_view part) {
     if (is_spaced && !out.empty() && !part.empty() && is_alnum(out.back()) && is_alnum(part.front())) out += ' ';
     is_spaced = false;
@@ -45,13 +47,19 @@ std::string compact(std::string_view raw) {
     if (is_space(c) || c == '~') {
       is_spaced = true;
       ++at;
+    } else if (c == '}' && !braces.empty() && braces.back()) {
+      braces.pop_back();
+      ++at;
     } else if (c == '$' || c == '`' || (c == '*' && at + 1 < text.size() && text[at + 1] == '*')) {
       at += c == '*' ? 2 : 1;
     } else if (c == '\\') {
       const std::string_view name = command_at(text, at);
       const char next = at + 1 < text.size() ? text[at + 1] : '\0';
       at += std::max<std::size_t>(2, name.size() + 1);
-      if (name == "dfrac" || name == "tfrac" || name == "cfrac") {
+      if (is_text_command(name) && at < text.size() && text[at] == '{') {
+        braces.push_back(true);
+        ++at;
+      } else if (name == "dfrac" || name == "tfrac" || name == "cfrac") {
         put("\\frac");
       } else if (name == "left" || name == "right" || name == "displaystyle" || name == "quad" || name == "qquad") {
         is_spaced = true;
@@ -66,6 +74,8 @@ std::string compact(std::string_view raw) {
         put(std::string("\\") + next);
       }
     } else {
+      if (c == '{') braces.push_back(false);
+      if (c == '}' && !braces.empty()) braces.pop_back();
       put(std::string_view(text).substr(at++, 1));
     }
   }
@@ -107,9 +117,37 @@ std::string plain_words(std::string_view raw) {
   return out;
 }
 
+namespace {
+
+// The items of "red, blue and green" in alphabetical order, each without spaces and hyphens.
+std::vector<std::string> sorted_items(std::string_view raw) {
+  constexpr std::string_view kJoints[] = {" and ", " or ", ",", ";", "&"};
+  std::vector<std::string> items;
+  for (std::size_t at = 0; at <= raw.size();) {
+    std::size_t end = raw.size(), joint = 1;
+    for (std::size_t i = at; i < raw.size() && end == raw.size(); ++i)
+      for (const std::string_view candidate : kJoints)
+        if (end == raw.size() && raw.substr(i, candidate.size()) == candidate) {
+          end = i;
+          joint = candidate.size();
+        }
+    std::string item;
+    for (const char c : plain_words(raw.substr(at, end - at)))
+      if (c != ' ' && c != '-') item += c;
+    if (!item.empty()) items.push_back(item);
+    at = end + joint;
+  }
+  std::sort(items.begin(), items.end());
+  return items;
+}
+
+}  // namespace
+
 bool same_words(std::string_view a, std::string_view b) {
-  const std::string left = plain_words(a);
-  return !left.empty() && left == plain_words(b);
+  const std::string left = plain_words(a), right = plain_words(b);
+  if (left.empty() || left == right) return !left.empty();
+  const auto is_letters = [](const std::string& words) { return std::none_of(words.begin(), words.end(), is_digit); };
+  return is_letters(left) && is_letters(right) && sorted_items(a) == sorted_items(b);
 }
 
 bool is_wordy(std::string_view text) {
@@ -118,7 +156,7 @@ bool is_wordy(std::string_view text) {
       std::any_of(words.begin(), words.end(), [](char c) { return is_digit(c) || c == '=' || c == '+' || c == '^'; }))
     return false;
   if (text.find("\\text") != std::string_view::npos || text.find("\\mbox") != std::string_view::npos) return true;
-  return text.find('\\') == std::string_view::npos && words.size() >= 2 &&
+  return text.find('\\') == std::string_view::npos && is_prose(text) &&
          std::all_of(words.begin(), words.end(), [](char c) { return is_alpha(c) || c == ' ' || c == '-'; });
 }
 
@@ -150,8 +188,28 @@ bool is_clock_time(std::string_view text) {
 }
 
 std::string number_in_words(std::string_view text) {
-  const char* const digits = digits_of_word(plain_words(text));
-  return digits ? digits : "";
+  const std::string words = plain_words(text);
+  long total = 0, group = 0;
+  for (std::size_t at = 0; at < words.size();) {
+    const std::size_t end = std::min(words.find_first_of(" -", at), words.size());
+    const std::string_view word = std::string_view(words).substr(at, end - at);
+    at = end + 1;
+    if (word == "and" && group > 0) continue;
+    const char* const digits = digits_of_word(word);
+    if (!digits || total > 1'000'000'000) return {};
+    const long value = std::stol(digits);
+    if (value == 100) {
+      group = std::min(std::max(group, 1L), 99L) * 100;
+    } else if (value == 1000) {
+      total += std::max(group, 1L) * 1000;
+      group = 0;
+    } else if (group % 100 != 0 && (group % 100 < 20 || value > 9)) {
+      return {};  // "five six" is no number
+    } else {
+      group += value;
+    }
+  }
+  return words.empty() ? std::string() : std::to_string(total + group);
 }
 
 char lone_choice(std::string_view text) {

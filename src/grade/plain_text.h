@@ -16,7 +16,7 @@ std::string plain_words(std::string_view text);
 /// Equal plain words; empty ones equal nothing.
 bool same_words(std::string_view a, std::string_view b);
 
-/// Whether text consists of words rather than a formula: a word of two letters or more, or \text, and no digit.
+/// Whether text consists of words rather than a formula: a word of three letters or more, or \text, and no digit.
 bool is_wordy(std::string_view text);
 
 /// Whether text has a word of three letters or more outside commands and function names: "March 5".

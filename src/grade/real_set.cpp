@@ -130,6 +130,20 @@ std::optional<RealSet> of_points(const Expr& e, Budget& budget) {
   return merged(std::move(set));
 }
 
+// x > -1, x < 2 hold together; x < 2, x > 3 cannot, and mean one or the other.
+std::optional<RealSet> of_conditions(const Expr& e, Budget& budget) {
+  RealSet all = {{kLeast, kMost}}, any;
+  for (const Expr& part : e.parts) {
+    if (part.kind != Kind::kRelation) return std::nullopt;
+    const auto next = of_inequality(part, budget);
+    if (!next || !budget.spend(static_cast<std::int64_t>(any.size() + 1))) return std::nullopt;
+    all = intersection(all, *next);
+    any.insert(any.end(), next->begin(), next->end());
+    any = merged(std::move(any));
+  }
+  return all.empty() ? any : all;
+}
+
 bool same_end(const End& a, const End& b, Budget& budget) {
   if (a.is_closed != b.is_closed || (a.exact == nullptr) != (b.exact == nullptr)) return false;
   return a.exact ? same_number(*a.exact, *b.exact, budget) : a.at == b.at;
@@ -148,6 +162,7 @@ std::optional<RealSet> real_set(const Expr& e, Budget& budget) {
     case Kind::kUnion:
     case Kind::kIntersection:
     case Kind::kDifference: break;
+    case Kind::kList: return of_conditions(e, budget);
     default: return std::nullopt;
   }
   std::optional<RealSet> total;

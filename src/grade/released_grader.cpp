@@ -49,8 +49,10 @@ std::string box_content(std::string_view text) {
 
 // The last of: minus or not, digits or none, a point or not, digits.
 std::string last_number(std::string_view with_commas) {
-  const std::string text = replaced(with_commas, ",", "");
-  std::string last;
+  std::string text;
+  text.reserve(with_commas.size());
+  std::copy_if(with_commas.begin(), with_commas.end(), std::back_inserter(text), [](char c) { return c != ','; });
+  std::string_view last;
   for (std::size_t at = 0; at < text.size();) {
     std::size_t end = at + (text[at] == '-');
     const std::size_t whole = end;
@@ -61,10 +63,10 @@ std::string last_number(std::string_view with_commas) {
       while (end < text.size() && is_digit(text[end])) ++end;
       is_number = true;
     }
-    if (is_number) last = text.substr(at, end - at);
+    if (is_number) last = std::string_view(text).substr(at, end - at);
     at = is_number ? end : at + 1;
   }
-  return last;
+  return std::string(last);
 }
 
 std::string extracted(std::string_view text) {

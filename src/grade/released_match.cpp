@@ -33,23 +33,23 @@ std::optional<std::string> first_box(std::string_view text) {
 
 // The last of: digits, perhaps a point and digits; commas are nothing, nor is a sign.
 std::optional<std::string> last_unsigned_number(std::string_view text) {
-  std::string plain, last;
+  std::string plain;
+  plain.reserve(text.size());
   std::copy_if(text.begin(), text.end(), std::back_inserter(plain), [](char c) { return c != ','; });
-  for (std::size_t at = 0; at < plain.size();) {
+  std::size_t begin = 0, length = 0;
+  for (std::size_t at = 0; at < plain.size(); ++at) {
     std::size_t end = at;
     while (end < plain.size() && is_digit(plain[end])) ++end;
-    if (end == at) {
-      ++at;
-      continue;
-    }
+    if (end == at) continue;
     if (end + 1 < plain.size() && plain[end] == '.' && is_digit(plain[end + 1])) {
       ++end;
       while (end < plain.size() && is_digit(plain[end])) ++end;
     }
-    last = plain.substr(at, end - at);
-    at = end;
+    begin = at;
+    length = end - at;
+    at = end - 1;
   }
-  return last.empty() ? std::nullopt : std::optional(last);
+  return length == 0 ? std::nullopt : std::optional(plain.substr(begin, length));
 }
 
 std::string_view after_last(std::string_view text, std::string_view mark) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "grade/plain_text.h"
+
 namespace kvgauge::math {
 namespace {
 
@@ -64,6 +66,14 @@ void distribute(Expr& product) {
 
 void rewrite(Expr& e) {
   for (Expr& part : e.parts) rewrite(part);
+  if (e.kind == Kind::kText) {
+    const std::string words = plain_words(e.text);
+    for (const std::string_view reals :
+         {"all real numbers", "real numbers", "all reals", "set of all real numbers", "set of real numbers"})
+      if (words == reals) e = make(Kind::kNamedSet, {}, "R");
+    for (const std::string_view empty : {"empty set", "no solution", "no solutions"})
+      if (words == empty) e = make(Kind::kSet, {});
+  }
   if (e.kind == Kind::kProduct) distribute(e);
   if (e.kind == Kind::kQuotient && e.parts[0].kind == Kind::kMatrix) {
     for (Expr& part : e.parts[0].parts) part = make(Kind::kQuotient, {std::move(part), e.parts[1]});

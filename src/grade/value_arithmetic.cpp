@@ -195,7 +195,13 @@ Value root(const Value& a, const Value& degree) {
 
 Value factorial(const Value& n, std::size_t marks, Budget& budget) {
   std::int64_t last = 0;
-  if (!is_integer(n, last) || last < 0 || last > kMostFactors || !budget.spend(last / 4)) return undefined();
+  // of symbols: the gamma function at their points
+  if (marks == 1 && is_usable(n) && n.is_finite && n.z.imag() == 0 && n.z.real() > -1 && n.z.real() < 100 &&
+      !is_integer(n, last)) {
+    const double value = std::tgamma(n.z.real() + 1);
+    return inexact(value, 10 * value * n.error + 16 * kEps * value);
+  }
+  if (!is_integer(n, last) || last < 0 || last > kMostFactors || !budget.spend(last)) return undefined();
   Value v = exact(1);
   for (std::int64_t i = last; i > 1; i -= static_cast<std::int64_t>(marks)) v = product(v, exact(i));
   return v;
@@ -208,7 +214,7 @@ Value binomial(const Value& n, const Value& k, Budget& budget) {
     if (chosen > top) return exact(0);
     chosen = std::min(chosen, top - chosen);
   }
-  if (!is_usable(n) || chosen > kMostFactors || !budget.spend(chosen)) return undefined();
+  if (!is_usable(n) || chosen > kMostFactors || !budget.spend(4 * chosen)) return undefined();
   Value v = exact(1);
   for (std::int64_t i = 0; i < chosen; ++i) v = quotient(product(v, sum(n, exact(-i))), exact(i + 1));
   return v;

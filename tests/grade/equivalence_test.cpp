@@ -17,8 +17,8 @@ TEST(Equivalence, EveryPairOfTheTableInBothOrders) {
     EXPECT_EQ(math::same_answer(pair.b, pair.a), pair.are_equal) << pair.b << "   and   " << pair.a;
     ++(pair.are_equal ? equal : different);
   }
-  EXPECT_GT(equal, 400);
-  EXPECT_GT(different, 140);
+  EXPECT_GT(equal, 700);
+  EXPECT_GT(different, 190);
 }
 
 TEST(Equivalence, EveryAnswerOfTheTableEqualsItself) {
