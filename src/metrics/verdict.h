@@ -10,6 +10,7 @@ struct ScoreEvaluation;
 enum class Verdict : std::uint8_t {
   kTooFew,          ///< fewer than kFewestOfAClass right or wrong rows: nothing can be said
   kNoSignal,        ///< the AUROC's interval holds 0.5
+  kMasked,          ///< it does, but at equal length there is signal: see LengthControl
   kTruncation,      ///< it does, or lies on the other side, once truncated rows are left out
   kTruncationOpen,  ///< too few complete rows of one class to tell signal from truncation
   kLength,          ///< at equal length nothing is left: see LengthControl
@@ -26,7 +27,8 @@ struct Judgement {
 
 /// Judges from the score's own numbers:
 ///  1. fewer than 10 rows of a class                                                          -> too few
-///  2. the bootstrap interval of AUROC holds 0.5                                              -> no signal
+///  2. the bootstrap interval of AUROC holds 0.5                                              -> no signal,
+///     or, if both intervals of rule 4 lie on one side of "nothing"                           -> masked by length
 ///  3. some rows are truncated, and among the complete ones the interval holds 0.5 or lies on
 ///     the other side (or fewer than 10 are left of a class)                                  -> truncation (open)
 ///  4. among those rows, length held fixed, the interval of the partial Spearman correlation

@@ -125,6 +125,12 @@ std::string provenance(const EvaluationReport& report) {
     put_fact(out, "Model and settings", "unknown: no manifest beside the input (give one by --manifest)");
   }
   const Evaluation& evaluation = report.evaluation;
+  const std::string released =
+      report.released_graded > 0
+          ? cat("; the released graders find ", report.released_correct, " of ", report.released_graded, " right (",
+                percent(share(report.released_correct, report.released_graded)), " %)")
+          : "";
+  put_fact(out, "Labels", cat("field ", report.label, released));
   put_fact(
       out, "Evaluated by",
       cat("kvgauge ", build_info().version, " (commit ", build_info().commit, "), ", evaluation.bootstrap.resamples,
@@ -292,7 +298,8 @@ scores: of thirty without signal, one or two will seem to have some.</li>
 <li>FPR95 and AUPR follow the published evaluation (interpolated at a true positive rate of 95 %, the largest rate where it is met exactly;
 trapezoid). FPR95 min and AP (average precision) are the usual definitions. PRR: prediction-rejection ratio, 100 = as good as an oracle, 0 = random.</li>
 <li>Reliability: isotonic regression on four fifths of the rows predicts the fifth; shares with Wilson intervals. ECE: mean distance to the diagonal.</li>
-<li>Verdicts, the first that fits: <em>too few of one class</em> (under 10); <em>no signal</em> (the interval of AUROC holds 50); <em>explained by
+<li>Verdicts, the first that fits: <em>too few of one class</em> (under 10); <em>no signal</em> (the interval of AUROC holds 50; <em>some
+at equal length</em> if the controls of length show what length hides); <em>explained by
 truncation</em> (nothing is left among the answers that ended by themselves; <em>cannot be told</em> if under 10 of a class are); <em>explained by
 length</em> (at equal length nothing is left, by the partial rank correlation or by the length-matched AUROC); <em>carries signal beyond
 length</em>. "Explained" means that what is left cannot be told from chance on these rows. "Wrong way round": the AUROC lies below 50.</li>

@@ -26,7 +26,7 @@ code,.name{font:.93em ui-monospace,"DejaVu Sans Mono",monospace;unicode-bidi:iso
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 14px;font-size:.88em;margin:12px 0}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;unicode-bidi:isolate}
 .scroll{overflow-x:auto;margin:10px 0}
-td .verdict{white-space:normal;max-width:16em}
+td .verdict{white-space:normal;min-width:15em;max-width:22em}
 table{border-collapse:collapse;font-size:.86em;font-variant-numeric:tabular-nums;width:100%}
 th,td{padding:3px 7px;text-align:right;border-bottom:1px solid var(--rule)}td{white-space:nowrap}
 th{font-weight:600;color:var(--soft);border-bottom:2px solid var(--rule);vertical-align:bottom}

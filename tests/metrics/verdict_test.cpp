@@ -27,6 +27,9 @@ struct Table {
   }
 };
 
+// Makes a score of skill follow length so far upwards that both cancel in the AUROC.
+constexpr double kMasking = 0.019;
+
 // Long answers are more often wrong (a logistic curve of length), and skill is known to the score "knows" alone.
 Table length_and_skill(std::size_t rows, std::uint64_t seed) {
   Lcg lcg(seed);
@@ -43,6 +46,7 @@ Table length_and_skill(std::size_t rows, std::uint64_t seed) {
     table.score("knows").push_back(skill + 0.5 * noise(lcg));
     table.score("knows_and_length").push_back(skill - length / 40 + noise(lcg));
     table.score("backwards").push_back(-skill + 0.5 * noise(lcg));
+    table.score("masked").push_back(skill + kMasking * length);
     table.score("nothing").push_back(noise(lcg));
     table.score("constant").push_back(1);
     table.score("undefined").push_back(NAN);
@@ -66,6 +70,7 @@ TEST(Verdict, TellsLengthFromSignal) {
   EXPECT_EQ(verdict_of(e, "knows"), "carries signal beyond length");
   EXPECT_EQ(verdict_of(e, "knows_and_length"), "carries signal beyond length");
   EXPECT_EQ(verdict_of(e, "backwards"), "wrong way round: carries signal beyond length");
+  EXPECT_EQ(verdict_of(e, "masked"), "no signal overall, some at equal length");
   EXPECT_EQ(verdict_of(e, "nothing"), "no signal (interval holds 50)");
   EXPECT_EQ(verdict_of(e, "constant"), "no signal (interval holds 50)");
   EXPECT_EQ(verdict_of(e, "undefined"), "no signal (interval holds 50)");

@@ -75,7 +75,7 @@ TEST(EvaluationHtml, HasEverySection) {
   for (const char* const text :
        {"ROC curves", "Values by label", "Risk over coverage", "Reliability", "Score over length",
         "AUROC of every score", "Two trajectories", "Angle from token to token", "Paired comparisons",
-        "Selection among candidates", "majority", "oracle", "no manifest beside the input", "SHA-256",
+        "Selection among candidates", "majority", "oracle", "no manifest beside the input", "field correct", "SHA-256",
         "Complete rows only", "baseline neg_length"})
     EXPECT_NE(m.html.find(text), std::string::npos) << text;
 }
