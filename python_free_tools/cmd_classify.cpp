@@ -32,7 +32,7 @@ namespace {
 constexpr const char* kExamples = R"(
 Examples:
   kvgauge classify --train train.jsonl --test test.jsonl           rows {"text":"...","label":"..."}
-  kvgauge classify --model SmolLM2.gguf --train a.jsonl --test b.jsonl --normalize --baseline bow,majority
+  kvgauge classify --model SmolLM2.gguf --train a.jsonl --test b.jsonl --normalize --baseline bow,length,majority
   kvgauge classify --train a.jsonl --test b.jsonl --text-field question --label-field steps --part v --layers all
   kvgauge classify --train a.jsonl --test b.jsonl --train-embeddings a.npy --test-embeddings b.npy --all --format json
   kvgauge classify --train a.jsonl --test b.jsonl --train-embeddings a.npy --test-embeddings b.npy --grid 30
@@ -179,8 +179,9 @@ void check(const ClassifyOptions& o) {
   need_file("--test", o.test);
   if (o.train == "-" && o.test == "-") throw UsageError("--test: stdin is --train already; give a file");
   for (const std::string& baseline : o.baselines)
-    if (baseline != "bow" && baseline != "majority")
-      throw UsageError(cat("--baseline: found '", printable(baseline), "', a list of bow, majority was needed"));
+    if (baseline != "bow" && baseline != "length" && baseline != "majority")
+      throw UsageError(
+          cat("--baseline: found '", printable(baseline), "', a list of bow, length, majority was needed"));
   check_embedding(o.embedding, "--");
   check_label_pattern(o.rows.label_pattern);
   if (o.train_embeddings.empty() != o.test_embeddings.empty())
@@ -262,7 +263,7 @@ int classify(const ClassifyOptions& options, const CLI::App& app) {
   if (!o.baseline.empty()) o.baselines = split_list(o.baseline);
   check(o);
   o.protocol.seed = static_cast<std::uint32_t>(o.seed);
-  o.rows.need_text = o.has("bow");
+  o.rows.need_text = o.has("bow") || o.has("length");
   o.rows.embedded_elsewhere = o.brings_embeddings() || o.baselines_only;
   if (o.protocol.all)
     for (const char* const flag : {"--experiments", "--samples-per-label", "--seed"})
@@ -336,6 +337,9 @@ int classify(const ClassifyOptions& options, const CLI::App& app) {
   if (o.has("bow"))
     report.results.push_back(
         kvgauge::classify("bag of words", labels, experiments, bag_of_words_features(train.texts, test.texts)));
+  if (o.has("length"))
+    report.results.push_back(
+        kvgauge::classify("number of words", labels, experiments, length_features(train.texts, test.texts)));
   if (o.has("majority")) report.results.push_back(classify_by_majority(labels));
   output.write(o.format == "json" ? classification_json(report).dump(2) + "\n" : classification_markdown(report));
   output.finish();
@@ -363,7 +367,7 @@ Command add_classify(CLI::App& root) {
   add_count(*app, "--seed", o->seed, 0, UINT32_MAX, "of the shuffles (42)");
   app->add_flag("--all", o->protocol.all, "one fit on all train rows instead");
   app->add_flag("--center", o->center, "subtract the mean of a fit's train rows, before --normalize");
-  add_text(*app, "--baseline", o->baseline, "LIST", "compare with: bow (tf-idf of words), majority");
+  add_text(*app, "--baseline", o->baseline, "LIST", "compare with: bow (tf-idf of words), length (how many), majority");
   app->add_flag("--baselines-only", o->baselines_only, "no embeddings and no model");
   add_text(*app, "--train-embeddings", o->train_embeddings, "FILE", "a .npy with the vectors of --train, in its order");
   add_text(*app, "--test-embeddings", o->test_embeddings, "FILE", "the same of --test");

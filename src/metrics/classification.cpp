@@ -203,6 +203,28 @@ FeatureMaker embedding_features(const EmbeddingMatrix& train, const EmbeddingMat
   };
 }
 
+FeatureMaker length_features(std::span<const std::string> train, std::span<const std::string> test) {
+  const auto lengths = [](std::span<const std::string> texts) {
+    std::vector<double> out;
+    for (const std::string& text : texts) out.push_back(static_cast<double>(words_of(text).size()));
+    return out;
+  };
+  return [a = lengths(train), b = lengths(test)](std::span<const std::int32_t> rows) {
+    double mean = 0, squares = 0;
+    for (const std::int32_t row : rows) mean += a[static_cast<std::size_t>(row)] / static_cast<double>(rows.size());
+    for (const std::int32_t row : rows) squares += std::pow(a[static_cast<std::size_t>(row)] - mean, 2);
+    const double deviation = squares > 0 ? std::sqrt(squares / static_cast<double>(rows.size())) : 1;
+    ExperimentFeatures features{FeatureRows(2), FeatureRows(2)};
+    const auto add = [&](FeatureRows& to, double length) {
+      const double z = (length - mean) / deviation;
+      to.add_dense(std::vector<double>{z, z * z});
+    };
+    for (const std::int32_t row : rows) add(features.train, a[static_cast<std::size_t>(row)]);
+    for (const double length : b) add(features.test, length);
+    return features;
+  };
+}
+
 FeatureMaker bag_of_words_features(std::span<const std::string> train, std::span<const std::string> test) {
   return [train, test](std::span<const std::int32_t> rows) {
     std::vector<std::string_view> texts;

@@ -85,6 +85,9 @@ EmbeddingMatrix layer_means(const EmbeddingMatrix& flat, std::int64_t layers, st
 /// Embeddings as features. With `center`, the mean of the experiment's train rows is subtracted from every row; then,
 /// with `normalize`, each is divided by its Euclidean length. The matrices must outlive the result.
 FeatureMaker embedding_features(const EmbeddingMatrix& train, const EmbeddingMatrix& test, bool center, bool normalize);
+/// The number of words of each text alone (words_of), standardised by the experiment's train rows, and its square: what
+/// is left for a richer feature to add. The texts must outlive the result.
+FeatureMaker length_features(std::span<const std::string> train, std::span<const std::string> test);
 /// Texts as tf-idf of the words of the experiment's train rows (BagOfWords). The texts must outlive the result.
 FeatureMaker bag_of_words_features(std::span<const std::string> train, std::span<const std::string> test);
 

@@ -108,7 +108,7 @@ TEST(Classify, AGridIsThePassesOneByOne) {
 TEST(Classify, BaselinesNeedNoModelAndAReportReads) {
   const Files files;
   const Outcome report = files.classify({"--label-field", "answer", "--label-pattern", "^\\d+([-+*/])",
-                                         "--baselines-only", "--baseline", "bow,majority"});
+                                         "--baselines-only", "--baseline", "bow,length,majority"});
   ASSERT_EQ(report.exit, 0) << report.err;
   for (const char* const part : {"4 labels, 150 train rows, 40 test rows", "| bag of words |", "| majority |", "| * |",
                                  "Accuracy of each experiment"})

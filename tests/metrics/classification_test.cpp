@@ -86,6 +86,18 @@ TEST(Classification, CentringSubtractsTheMeanOfTheTrainRowsBeforeNormalising) {
   EXPECT_EQ(value(features.test, 1, 1), 0) << "the mean itself has no direction";
 }
 
+TEST(Classification, LengthIsStandardisedByTheTrainRows) {
+  const std::vector<std::string> train = {"one", "one two three", "not, in, the, fit!"}, test = {"a b c d", "a b"};
+  const auto features = length_features(train, test)(std::vector<std::int32_t>{0, 1});  // 1 and 3 words: mean 2, sd 1
+  EXPECT_EQ(features.train.row(0).values[0], -1);
+  EXPECT_EQ(features.train.row(1).values[1], 1);
+  EXPECT_EQ(features.test.row(0).values[0], 2);
+  EXPECT_EQ(features.test.row(0).values[1], 4);
+  EXPECT_TRUE(features.test.row(1).values.empty()) << "the mean";
+  const auto alike = length_features(train, test)(std::vector<std::int32_t>{1});
+  EXPECT_TRUE(alike.train.row(0).values.empty()) << "no deviation to divide by";
+}
+
 TEST(Classification, LayerMeansTakeVectorsOfAllLayersApart) {
   // Three layers, K and V of two values: value = 10 * layer + index, and a second row of its negative.
   EmbeddingMatrix flat{12, {}};
