@@ -99,6 +99,8 @@ class CudaBackend final : public Backend {
     const SequenceSlice* sequences = nullptr;
     const std::int32_t* device_ids = nullptr;
     SliceTable table;
+    std::span<const LayerStatesItem> states;  ///< likewise the host's list
+    const LayerStatesItem* device_states = nullptr;
   };
   struct Weight {
     std::unique_ptr<ArenaMemory> memory;

@@ -301,7 +301,7 @@ void CudaBackend::apply_table_changes() {
 void CudaBackend::run_step(const StepBatch& batch, const std::function<void(const StepBatch&)>& operations) {
   const std::int64_t rows = std::ssize(batch.ids);
   std::int64_t context = 0;
-  bool decode = true;
+  bool decode = batch.states.empty() && batch.tapped.empty();
   for (const SequenceSlice& slice : batch.sequences) {
     context = std::max(context, context_of(slice));
     decode = decode && slice.rows == 1;
@@ -319,6 +319,8 @@ void CudaBackend::run_step(const StepBatch& batch, const std::function<void(cons
   if (!graph) {
     current_.ids = batch.ids.data();
     current_.sequences = batch.sequences.data();
+    current_.states = batch.states;
+    if (!batch.states.empty()) current_.device_states = staging_.upload(batch.states);
     operations(batch);
   } else {
     device_view(batch.pages);  // the same for a cache that is new
@@ -331,6 +333,7 @@ void CudaBackend::run_step(const StepBatch& batch, const std::function<void(cons
   }
   current_.ids = nullptr;
   current_.sequences = nullptr;
+  current_.states = {};
 }
 
 const std::int32_t* CudaBackend::device_blocks(const std::int32_t* blocks, std::int64_t count) {
@@ -477,7 +480,12 @@ void CudaBackend::kv_pool(const KvPoolArgs& args) {
 
 void CudaBackend::layer_states(const LayerStatesArgs& args) {
   check_layer_states(args);
-  launch_layer_states(args, staging_.upload(args.items), stream_.get());
+  if (args.items.empty()) return;
+  // Every layer of a step names the same list, or a part of it.
+  const LayerStatesItem* const known = current_.states.data();
+  const bool of_step = known != nullptr && args.items.data() >= known && args.items.data() < known + current_.states.size();
+  launch_layer_states(args, of_step ? current_.device_states + (args.items.data() - known) : staging_.upload(args.items),
+                      stream_.get());
 }
 
 TrajectorySums CudaBackend::read_layer_states(const LayerSums& sums) {

@@ -22,7 +22,7 @@ constexpr int kStepThreads = 256;
 
 struct LayerStatesKernelArgs {
   const float* states = nullptr;
-  std::int64_t stride = 0, columns = 0;
+  std::int64_t stride = 0, columns = 0, state = 0;
   const LayerStatesItem* items = nullptr;
 };
 
@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(kThreads, 4) layer_states_kernel(LayerStatesKe
   const std::int64_t column = global_thread_index() * kPack;
   if (column >= a.columns || item.rows == 0) return;  // no barrier follows
   const float* const states = a.states + item.first_row * a.stride + column;
-  double* const sums = item.sums + column;
+  double* const sums = item.sums + a.state * a.columns + column;
   const bool whole = column + kPack <= a.columns && a.stride % kPack == 0 &&
                      (reinterpret_cast<std::uintptr_t>(states) | reinterpret_cast<std::uintptr_t>(sums)) % 16 == 0;
   if (whole) {
@@ -71,18 +71,26 @@ struct LayerStepsKernelArgs {
   double* out = nullptr;
 };
 
+// One state of the sums, `more` added.
+struct SummedState {
+  const double* sums;
+  const double* more;
+  __device__ SummedState(const LayerSums& all, std::int64_t state)
+      : sums(all.sums + state * all.columns), more(all.more == nullptr ? nullptr : all.more + state * all.columns) {}
+  __device__ double operator[](std::int64_t i) const { return more == nullptr ? sums[i] : sums[i] + more[i]; }
+};
+
 __global__ void __launch_bounds__(kStepThreads, 2) layer_steps_kernel(LayerStepsKernelArgs a) {
   __shared__ double scratch[kWarpSize];
   const std::int64_t last = a.sums.states - 1, pair = blockIdx.x;
-  const double* const from = a.sums.sums + (pair == last ? 0 : pair) * a.sums.columns;
-  const double* const to = a.sums.sums + (pair == last ? last : pair + 1) * a.sums.columns;
+  const SummedState from(a.sums, pair == last ? 0 : pair), to(a.sums, pair == last ? last : pair + 1);
   const double share = 1 / static_cast<double>(a.sums.positions);
   store_step_between(from, to, a.sums.columns, share, scratch, a.out + 2 * pair);
 }
 
 void launch_layer_states(const LayerStatesArgs& args, const LayerStatesItem* items, StreamHandle stream) {
   if (args.items.empty()) return;
-  const LayerStatesKernelArgs a = {static_cast<const float*>(args.states.data), args.states.stride, args.states.columns, items};
+  const LayerStatesKernelArgs a = {static_cast<const float*>(args.states.data), args.states.stride, args.states.columns, args.state, items};
   launch(stream,
          LaunchShape{dim3(static_cast<unsigned>(ceil_div(args.states.columns, kThreads * kPack)), static_cast<unsigned>(args.items.size())),
                      dim3(kThreads), 0},

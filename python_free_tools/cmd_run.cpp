@@ -1,9 +1,12 @@
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
 #include "cli.h"
 #include "common_options.h"
 #include "core/cat.h"
+#include "core/printable.h"
+#include "grade/grader.h"
 #include "job.h"
 #include "kvgauge/error.h"
 #include "loader/model_config.h"
@@ -18,6 +21,8 @@ Examples:
   kvgauge run --input questions.jsonl --output answers.jsonl
   kvgauge run --model SmolLM2.gguf --input gsm8k_test.jsonl --output answers.jsonl --max-tokens 256 --think template
   kvgauge run --input q.jsonl --output a.jsonl --temperature 0.7 --top-p 0.95 --n 5 --seed 1
+  kvgauge run --input q.jsonl --output a.jsonl --temperature 0.7 --n 8 --select majority --dataset gsm8k
+  kvgauge run --input q.jsonl --output a.jsonl --temperature 0.7 --n 8 --select kv_coe.normalized.c --scores all
   kvgauge run --input q.jsonl --output a.jsonl --resume            (goes on after an interruption)
   echo '{"prompt":"Tom has 3 pens. He buys 4. How many has he?"}' | kvgauge run --input - --think off --quiet
 )";
@@ -31,7 +36,31 @@ struct RunOptions {
   double temperature = 0, top_p = 1, min_p = 0;
   std::vector<std::string> stop;
   bool ignore_eos = false;
+  std::string select, dataset;
+
+  AnswerCount answers() const { return samples > 1 ? AnswerCount::kSeveral : AnswerCount::kOne; }
 };
+
+/// @throws UsageError for a path that no row of this run would have
+CandidateFormat candidate_format(const RunOptions& o, const ScoreGroups& groups) {
+  CandidateFormat format{.select = o.select, .semantic_entropy = groups.semantic_entropy};
+  const bool reads_answers = groups.semantic_entropy || o.select == "majority";
+  if (!o.dataset.empty()) {
+    format.dataset = parse_dataset(o.dataset);
+    if (!reads_answers)
+      throw UsageError("--dataset: answers are read out of texts for --select majority and --scores semantic-entropy "
+                       "only; add one of them");
+  }
+  if (o.select.empty()) return format;
+  if (o.samples == 1) throw UsageError("--select: --n is 1, there is nothing to choose from; give --n 2 or more");
+  if (o.select == "majority") return format;
+  const std::vector<std::string> paths = score_paths(groups.spec);
+  if (std::find(paths.begin(), paths.end(), o.select) != paths.end()) return format;
+  const std::string meant = closest(o.select, paths);
+  throw UsageError(cat("--select: found '", printable(o.select), "', majority or a score of this run was needed",
+                       meant.empty() ? paths.empty() ? "; --scores is none" : cat(", e.g. ", paths.front())
+                                     : cat("; did you mean ", meant, "?")));
+}
 
 void warn_of_idle_flags(const RunOptions& o) {
   if (o.temperature > 0 || o.job.quiet) return;
@@ -49,7 +78,7 @@ Manifest manifest_of(const RunOptions& o) {
   manifest.verb = "run";
   put_settings(manifest.settings, o.model);
   put_settings(manifest.settings, o.prompts);
-  put_settings(manifest.settings, o.scores);
+  put_settings(manifest.settings, o.scores, o.answers());
   manifest.settings["seed"] = o.job.seed;
   manifest.settings["max-tokens"] = o.max_tokens;
   manifest.settings["temperature"] = o.temperature;
@@ -59,6 +88,8 @@ Manifest manifest_of(const RunOptions& o) {
   manifest.settings["stop"] = o.stop;
   manifest.settings["ignore-eos"] = o.ignore_eos;
   manifest.settings["n"] = o.samples;
+  manifest.settings["select"] = o.select;
+  manifest.settings["dataset"] = o.dataset;
   return manifest;
 }
 
@@ -67,14 +98,21 @@ int run(const RunOptions& o) {
   check_prompt(o.prompts);
   for (const std::string& stop : o.stop)
     if (stop.empty()) throw UsageError("--stop: found '', a string of at least one character was needed");
-  const ScoreSpec scores = score_spec(o.scores);
+  const ScoreGroups groups = score_groups(o.scores, o.answers());
+  const CandidateFormat candidates = candidate_format(o, groups);
+  ScoreSpec scores = groups.spec;
   warn_of_idle_flags(o);
   Job job;
   job.manifest = manifest_of(o);
   job.options = o.job;
   job.engine = engine_options(o.model);
+  scores.layers = resolve_layers(o.scores, job.engine);
   job.rows.prompt_template = o.prompts.prompt_template;
-  job.output = {.scores = scores, .text = true, .embedding = o.scores.embed, .token_ids = o.scores.output_ids};
+  job.output = {.scores = scores,
+                .text = true,
+                .embedding = o.scores.embed,
+                .token_ids = o.scores.output_ids,
+                .candidates = candidates};
   job.open = [&o, scores](const Engine& engine) -> std::function<Request(InputRow&)> {
     check_template(o.prompts, engine.files());
     const RequestMaker maker{.prompter = prompter_of(engine),
@@ -114,6 +152,10 @@ Command add_run(CLI::App& root) {
       ->allow_extra_args(false);
   app->add_flag("--ignore-eos", o->ignore_eos, "do not end at the end-of-text token");
   add_count(*app, "--n", o->samples, 1, 1024, "answers per question over one shared prompt (1)");
+  add_text(*app, "--select", o->select, "SCORE|majority",
+           "with --n: the answer that the row shows, by a score such as kv_coe.normalized.c (the first one)");
+  add_text(*app, "--dataset", o->dataset, "NAME",
+           "how answers are read out of texts, as in `kvgauge grade` (exact); for majority and semantic-entropy");
   app->footer(kExamples);
   return {app, [o] { return run(*o); }};
 }

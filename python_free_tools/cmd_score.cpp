@@ -27,18 +27,19 @@ struct PairOptions {
 int score(const PairOptions& o) {
   check_job(o.job);
   check_prompt(o.prompts);
-  const ScoreSpec scores = score_spec(o.scores);
-  if (!scores.kv_coe && !scores.prob && !o.scores.embed)
+  ScoreSpec scores = score_groups(o.scores, AnswerCount::kAsRowsHave).spec;
+  if (!scores.kv_coe && !scores.prob && !scores.coe && !scores.eigenscore && !o.scores.embed)
     throw UsageError("--scores: found 'none', at least one group to compute was needed, or --embed");
   Job job;
   job.manifest.verb = "score";
   job.options = o.job;
   job.engine = engine_options(o.model);
+  scores.layers = resolve_layers(o.scores, job.engine);
   job.rows = {.prompt_template = o.prompts.prompt_template, .want_response = true};
   job.output = {.scores = scores, .text = false, .embedding = o.scores.embed, .token_ids = o.scores.output_ids};
   put_settings(job.manifest.settings, o.model);
   put_settings(job.manifest.settings, o.prompts);
-  put_settings(job.manifest.settings, o.scores);
+  put_settings(job.manifest.settings, o.scores, AnswerCount::kAsRowsHave);
   job.open = [&o, scores](const Engine& engine) -> std::function<Request(InputRow&)> {
     check_template(o.prompts, engine.files());
     RequestMaker maker{.prompter = prompter_of(engine), .prompts = o.prompts, .scores = scores};

@@ -9,6 +9,7 @@
 #include "engine/open_backend.h"
 #include "core/printable.h"
 #include "kvgauge/error.h"
+#include "loader/model_files.h"
 #include "option_values.h"
 #include "report/build_info.h"
 
@@ -19,6 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kEmbeddedModel = "tiny-reasoner";
 constexpr const char* kEmbedPrefix = "--embed-";
+constexpr const char* kGroups = "kv-coe, prob, coe, eigenscore, semantic-entropy";
 constexpr std::int64_t kMany = std::int64_t{1} << 40;
 
 GaugePart part_of(const std::string& text) {
@@ -29,6 +31,47 @@ GaugeSpan span_of(const std::string& text) {
   if (text == "boundary") return GaugeSpan::kBoundary;
   if (text == "all") return GaugeSpan::kAll;
   return text == "prompt" ? GaugeSpan::kPrompt : GaugeSpan::kResponse;
+}
+
+void turn_on(ScoreGroups& groups, const std::string& group, AnswerCount answers) {
+  const bool compares = group == "eigenscore" || group == "semantic-entropy";
+  if (compares && answers == AnswerCount::kOne)
+    throw UsageError(cat("--scores: the group '", group, "' compares a question's answers, --n is 1; give --n 2 or more"));
+  if (group == "semantic-entropy" && answers == AnswerCount::kAsRowsHave)
+    throw UsageError("--scores: the group 'semantic-entropy' is of the texts that `kvgauge run --n` samples; ask for it there");
+  if (group == "kv-coe")
+    groups.spec.kv_coe = true;
+  else if (group == "prob")
+    groups.spec.prob = true;
+  else if (group == "coe")
+    groups.spec.coe = true;
+  else if (group == "eigenscore")
+    groups.spec.eigenscore = true;
+  else if (group == "semantic-entropy")
+    groups.semantic_entropy = groups.spec.prob = true;  // it weighs the answers by their probabilities
+  else if (group == "difficulty")
+    throw UsageError(cat("--scores: the group 'difficulty' is not in this version, it has: ", kGroups));
+  else
+    throw UsageError(cat("--scores: found '", printable(group), "', all, none, or a list of ", kGroups, " was needed"));
+}
+
+// Flags that say how a group is computed need the group.
+void check_score_flags(const ScoreOptions& o, const ScoreSpec& spec) {
+  const ScoreOptions defaults;
+  const auto need = [](bool given, const char* flag, bool on, const char* groups) {
+    if (given && !on) throw UsageError(cat(flag, ": the group ", groups, " is off; add it to --scores"));
+  };
+  need(o.trajectory, "--trajectory", spec.kv_coe, "kv-coe");
+  need(o.span != defaults.span, "--span", spec.kv_coe || o.embed, "kv-coe");
+  need(o.part != defaults.part, "--part", spec.kv_coe, "kv-coe");
+  need(o.k_rope != defaults.k_rope, "--k-rope", spec.kv_coe, "kv-coe");
+  need(o.alpha != defaults.alpha, "--alpha", spec.kv_coe, "kv-coe");
+  need(o.beta != defaults.beta, "--beta", spec.kv_coe, "kv-coe");
+  need(o.layers != defaults.layers, "--layers", spec.kv_coe || spec.eigenscore, "kv-coe (or eigenscore)");
+  need(o.coe_final_norm != defaults.coe_final_norm, "--coe-final-norm", spec.coe, "coe");
+  if (o.k_rope == "pre" && o.part == "v")
+    throw UsageError("--k-rope: 'pre' is about keys, --part is v, which RoPE does not turn; give --part k or kv");
+  parse_layers("--layers", o.layers, 0);
 }
 
 }  // namespace
@@ -68,10 +111,17 @@ void add_prompt_options(CLI::App& app, PromptOptions& o) {
 }
 
 void add_score_options(CLI::App& app, ScoreOptions& o) {
-  add_text(app, "--scores", o.scores, "all|none|LIST", "score groups: kv-coe, prob (kv-coe,prob)");
+  add_text(app, "--scores", o.scores, "all|none|LIST",
+           "score groups: kv-coe, prob, coe, and of several answers eigenscore, semantic-entropy (kv-coe,prob)");
   add_choice(app, "--span", o.span, {"response", "boundary", "all", "prompt"},
              "positions that the KV trajectory covers (response)");
   add_choice(app, "--part", o.part, {"v", "k", "kv"}, "what of the cache it is made of (v)");
+  add_text(app, "--layers", o.layers, "all|lastN|LIST", "layers of the KV trajectory, e.g. 0,3,8-11 (all)");
+  add_choice(app, "--k-rope", o.k_rope, {"post", "pre"}, "its keys: as they are cached, or as before RoPE (post)");
+  add_real(app, "--alpha", o.alpha, -1e6, 1e6, "weight of the mean dr in kv_coe.paper.r (1)");
+  add_real(app, "--beta", o.beta, -1e6, 1e6, "weight of the mean dtheta in kv_coe.paper.r (1)");
+  add_choice(app, "--coe-final-norm", o.coe_final_norm, {"on", "off"},
+             "hidden-state CoE's last state: after the final norm, or before it (on)");
   app.add_flag("--trajectory", o.trajectory, "add the arrays dr and dtheta to scores.kv_coe");
   app.add_flag("--output-ids", o.output_ids, "add prompt_ids and output_ids, for `kvgauge score`");
   app.add_flag("--embed", o.embed, "add `embedding`: the cache over the positions of --span, pooled as the flags --embed-... say");
@@ -98,35 +148,35 @@ std::optional<EmbeddingSpec> answer_embedding(const ScoreOptions& o, std::int64_
   return spec;
 }
 
-ScoreSpec score_spec(const ScoreOptions& o) {
+ScoreGroups score_groups(const ScoreOptions& o, AnswerCount answers) {
+  const bool all = o.scores == "all", several = all && answers == AnswerCount::kSeveral;
+  ScoreGroups groups;
+  ScoreSpec& spec = groups.spec;
+  spec = {.kv_coe = all,
+          .prob = all,
+          .part = part_of(o.part),
+          .span = span_of(o.span),
+          .keep_trajectory = o.trajectory,
+          .layers = {},
+          .unrotated_keys = o.k_rope == "pre",
+          .alpha = o.alpha,
+          .beta = o.beta,
+          .coe = all,
+          .coe_final_norm = o.coe_final_norm == "on",
+          .eigenscore = several};
+  groups.semantic_entropy = several;
+  for (const std::string& group : all || o.scores == "none" ? std::vector<std::string>() : split_list(o.scores))
+    turn_on(groups, group, answers);
+  check_score_flags(o, spec);
   check_embedding(o.embedding, kEmbedPrefix);
   if (const std::string given = first_given(o.embedding); !o.embed && !given.empty())
     throw UsageError(cat(kEmbedPrefix, given, ": --embed is off; add it"));
-  ScoreSpec spec{.kv_coe = o.scores == "all",
-                 .prob = o.scores == "all",
-                 .part = part_of(o.part),
-                 .span = span_of(o.span),
-                 .keep_trajectory = o.trajectory};
-  if (o.scores != "all" && o.scores != "none") {
-    for (const std::string& group : split_list(o.scores)) {
-      if (group == "kv-coe")
-        spec.kv_coe = true;
-      else if (group == "prob")
-        spec.prob = true;
-      else if (group == "coe" || group == "difficulty")
-        throw UsageError(cat("--scores: the group '", group, "' is not in this version, it has: kv-coe, prob"));
-      else
-        throw UsageError(
-            cat("--scores: found '", printable(group), "', all, none, or a list of kv-coe, prob was needed"));
-    }
-  }
-  if (!spec.kv_coe) {
-    const ScoreOptions defaults;
-    if (o.trajectory) throw UsageError("--trajectory: the group kv-coe is off; add it to --scores");
-    if (o.span != defaults.span && !o.embed) throw UsageError("--span: the group kv-coe is off; add it to --scores");
-    if (o.part != defaults.part) throw UsageError("--part: the group kv-coe is off; add it to --scores");
-  }
-  return spec;
+  return groups;
+}
+
+std::vector<std::int32_t> resolve_layers(const ScoreOptions& o, const EngineOptions& engine) {
+  if (o.layers == "all") return {};
+  return parse_layers("--layers", o.layers, ModelFiles::open(engine.model).config().layers);
 }
 
 void check_job(const JobOptions& o) {
@@ -183,11 +233,22 @@ void put_settings(OrderedJson& to, const PromptOptions& o) {
   to["no-chat"] = o.no_chat;
 }
 
-void put_settings(OrderedJson& to, const ScoreOptions& o) {
-  const ScoreSpec spec = score_spec(o);  // "all" and "kv-coe,prob" are the same settings
-  to["scores"] = spec.kv_coe && spec.prob ? "kv-coe,prob" : spec.kv_coe ? "kv-coe" : spec.prob ? "prob" : "none";
+void put_settings(OrderedJson& to, const ScoreOptions& o, AnswerCount answers) {
+  const ScoreGroups groups = score_groups(o, answers);  // "all" and the list of all groups are the same settings
+  std::vector<std::string> names;
+  if (groups.spec.kv_coe) names.push_back("kv-coe");
+  if (groups.spec.prob) names.push_back("prob");
+  if (groups.spec.coe) names.push_back("coe");
+  if (groups.spec.eigenscore) names.push_back("eigenscore");
+  if (groups.semantic_entropy) names.push_back("semantic-entropy");
+  to["scores"] = names.empty() ? "none" : join(names, ",");
   to["span"] = o.span;
   to["part"] = o.part;
+  to["layers"] = o.layers;
+  to["k-rope"] = o.k_rope;
+  to["alpha"] = o.alpha;
+  to["beta"] = o.beta;
+  to["coe-final-norm"] = o.coe_final_norm;
   to["trajectory"] = o.trajectory;
   to["output-ids"] = o.output_ids;
   if (!o.embed) return;

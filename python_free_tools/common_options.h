@@ -39,10 +39,25 @@ struct PromptOptions {
 
 /// What is measured and shown.
 struct ScoreOptions {
-  std::string scores = "kv-coe,prob", span = "response", part = "v";
+  std::string scores = "kv-coe,prob", span = "response", part = "v", layers = "all", k_rope = "post";
+  std::string coe_final_norm = "on";
+  double alpha = 1, beta = 1;
   bool trajectory = false, output_ids = false;
   bool embed = false;
   EmbeddingOptions embedding;  ///< flags with the prefix --embed-
+};
+
+/// How many answers a row has.
+enum class AnswerCount : std::uint8_t {
+  kOne,         ///< `run` without --n
+  kSeveral,     ///< `run --n N`
+  kAsRowsHave,  ///< `score`
+};
+
+/// The groups of --scores: what the engine measures, and what is said of a row's answers together.
+struct ScoreGroups {
+  ScoreSpec spec = {};  ///< its layers are those of resolve_layers()
+  bool semantic_entropy = false;
 };
 
 void add_model_options(CLI::App& app, ModelOptions& options);
@@ -52,8 +67,11 @@ void add_score_options(CLI::App& app, ScoreOptions& options);
 
 /// @throws UsageError, DeviceError (a device this build does not have), InputError (no embedded model to be found)
 EngineOptions engine_options(const ModelOptions& options);
-/// @throws UsageError for a name it does not know, and for flags that need a group that is off
-ScoreSpec score_spec(const ScoreOptions& options);
+/// @throws UsageError for a name it does not know, for a group that compares answers where there is one, and for flags
+/// that need a group that is off
+ScoreGroups score_groups(const ScoreOptions& options, AnswerCount answers);
+/// --layers as layers of the model; opens its configuration only where not all are asked for. @throws UsageError
+std::vector<std::int32_t> resolve_layers(const ScoreOptions& options, const EngineOptions& engine);
 /// --embed: what of each answer is embedded, over the positions of --span. @throws UsageError for layers the model lacks
 std::optional<EmbeddingSpec> answer_embedding(const ScoreOptions& options, std::int64_t model_layers);
 /// Checks of combinations. @throws UsageError
@@ -68,6 +86,6 @@ std::string model_path(const std::string& option);
 /// The settings that decide results, by flag name: for the manifest.
 void put_settings(OrderedJson& to, const ModelOptions& options);
 void put_settings(OrderedJson& to, const PromptOptions& options);
-void put_settings(OrderedJson& to, const ScoreOptions& options);
+void put_settings(OrderedJson& to, const ScoreOptions& options, AnswerCount answers);
 
 }  // namespace kvgauge::cli

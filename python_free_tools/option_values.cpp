@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "core/cat.h"
@@ -97,6 +98,34 @@ std::vector<std::string> split_list(std::string_view text) {
     begin = end + 1;
   }
   return parts;
+}
+
+std::vector<std::int32_t> parse_layers(std::string_view flag, const std::string& text, std::int64_t layers) {
+  constexpr std::int64_t kMostLayers = 65536;
+  const std::int64_t most = layers > 0 ? layers : kMostLayers;
+  if (text == "all") return {};
+  std::set<std::int64_t> chosen;
+  const auto number = [&](const std::string& part, std::int64_t least, std::int64_t largest) {
+    std::int64_t value = -1;
+    const auto [end, failure] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (failure != std::errc() || end != part.data() + part.size() || value < least || value > largest)
+      throw UsageError(cat(flag, ": found '", printable(text), "', all, lastN or a list such as 0,3,8-11 was needed",
+                           layers > 0 ? cat(" of the model's layers 0 to ", layers - 1) : std::string()));
+    return value;
+  };
+  if (text.starts_with("last")) {
+    const std::int64_t count = number(text.substr(4), 1, most);
+    for (std::int64_t layer = most - count; layer < most; ++layer) chosen.insert(layer);
+  } else {
+    for (const std::string& part : split_list(text)) {
+      const std::size_t dash = part.find('-');
+      const std::int64_t first = number(part.substr(0, dash), 0, most - 1);
+      const std::int64_t last = dash == std::string::npos ? first : number(part.substr(dash + 1), first, most - 1);
+      for (std::int64_t layer = first; layer <= last; ++layer) chosen.insert(layer);
+    }
+  }
+  if (layers == 0 || std::ssize(chosen) == layers) return {};
+  return {chosen.begin(), chosen.end()};
 }
 
 CLI::Option* add_count(CLI::App& app, const std::string& flag, std::int64_t& to, std::int64_t least, std::int64_t most,

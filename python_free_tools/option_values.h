@@ -14,6 +14,9 @@ double parse_real(std::string_view flag, const std::string& text, double least, 
 std::uint64_t parse_bytes(std::string_view flag, const std::string& text);
 std::string parse_choice(std::string_view flag, const std::string& text, const std::vector<std::string>& choices);
 std::vector<std::string> split_list(std::string_view text);
+/// "all", "lastN" or a list of numbers and ranges such as "0,3,8-11", as ascending layers of a model that has `layers`
+/// of them; empty for all of them. With `layers` 0 only the form is checked, and the result is empty.
+std::vector<std::int32_t> parse_layers(std::string_view flag, const std::string& text, std::int64_t layers);
 
 // Options that check their value as they are read. `to` must outlive the parse.
 CLI::Option* add_count(CLI::App& app, const std::string& flag, std::int64_t& to, std::int64_t least, std::int64_t most,

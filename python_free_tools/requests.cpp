@@ -59,6 +59,7 @@ Request RequestMaker::judge(const InputRow& row) const {
   request.prompt = prompt_of(row);
   request.response = response_of(row);
   request.response_finished = row.finished;
+  request.further_responses = row.further;
   request.scores = scores;
   request.embedding = embedding;
   request.stream = static_cast<std::uint64_t>(row.index);

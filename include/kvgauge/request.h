@@ -33,6 +33,18 @@ struct ScoreSpec {
   GaugePart part = GaugePart::kV;
   GaugeSpan span = GaugeSpan::kResponse;
   bool keep_trajectory = false;  ///< hand out dr and dtheta with the result; needs kv_coe
+  std::vector<std::int32_t> layers = {};  ///< of the KV trajectory and of eigenscore's KV twin; ascending, empty = all
+  bool unrotated_keys = false;            ///< the KV trajectory reads keys as they were before RoPE
+  double alpha = 1, beta = 1;             ///< of the KV trajectory's `paper` R (METHOD.md A.3)
+  bool coe = false;                       ///< hidden-state CoE; its rows take nothing from the prefix cache
+  bool coe_final_norm = true;  ///< the last state is taken after the final norm, as transformers hands it out
+  bool eigenscore = false;     ///< over the answers of the request, where it has several
+};
+
+/// A further teacher-forced answer.
+struct ForcedResponse {
+  std::vector<std::int32_t> tokens;  ///< at least one
+  bool finished = true;              ///< the last token ended the text
 };
 
 /// One question (or one finished pair to score).
@@ -41,6 +53,7 @@ struct Request {
   std::optional<std::vector<std::int32_t>> response;  ///< teacher-forced: score exactly these tokens, generate nothing
   bool prompt_only = false;       ///< neither generates nor judges: the prompt is computed for what is read off its cache
   bool response_finished = true;  ///< teacher-forced: the last token ended the text (finish_reason "stop")
+  std::vector<ForcedResponse> further_responses = {};  ///< teacher-forced: more answers to the same prompt
   SamplingParams sampling;
   StopRules stop;
   ScoreSpec scores;
@@ -62,6 +75,7 @@ struct Answer {
   FinishReason finish_reason = FinishReason::kStop;
   std::optional<KvCoeScores> kv_coe;
   std::optional<ProbScores> prob;
+  std::optional<CoeScores> coe;
   std::vector<float> dr, dtheta;  ///< only with keep_trajectory
   std::vector<float> embedding;   ///< empty where the request's embedding covers no position (a response of one token)
 };
@@ -71,6 +85,7 @@ struct Finished {
   std::int64_t request = 0;     ///< what submit() returned
   std::string error;            ///< not empty: the request failed, `answers` may be empty
   std::vector<Answer> answers;  ///< `samples` of them
+  std::optional<EigenScores> eigenscore;  ///< if it was asked for and there are several answers
   std::int64_t prompt_tokens = 0, cached_tokens = 0;
   std::int64_t preemptions = 0;
   double queue_ms = 0, ttft_ms = 0,

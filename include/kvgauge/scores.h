@@ -37,6 +37,25 @@ struct KvCoeScores {
   double mean_dr = kUndefined, mean_dtheta = kUndefined, end_dr = kUndefined, end_dtheta = kUndefined;
 };
 
+/// `normalized` R and C of METHOD.md A.3 over the states of the layers.
+struct CoePair {
+  double r = kUndefined, c = kUndefined;
+};
+
+/// Hidden-state CoE (METHOD.md B): states 0 .. L of the layers, each the mean over some positions; higher = more likely
+/// correct. `official` and `fixed` have one position more than `response`, so only that is undefined for one sampled token.
+struct CoeScores {
+  CoePair official;  ///< first prompt token and the sampled tokens but the last: what the released code computes
+  CoePair fixed;     ///< last prompt token and the sampled tokens but the last: what it means to compute
+  CoePair response;  ///< the sampled tokens but the last
+};
+
+/// EigenScore over the answers of one prompt (METHOD.md I); higher = more uncertain.
+struct EigenScores {
+  double hidden = kUndefined;  ///< of the middle layer's state of the last token that was fed back
+  double kv = kUndefined;      ///< of V averaged over layers and response positions; undefined if an answer has none
+};
+
 /// One generated (or teacher-forced) token's view of its distribution p = softmax(z) over the vocabulary of V entries.
 struct TokenLogitStats {
   double max_prob = 0;        ///< max p

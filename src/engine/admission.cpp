@@ -33,12 +33,37 @@ std::string reason_in_embedding(const EmbeddingSpec& spec, std::int64_t model_la
   return "";
 }
 
+constexpr std::int64_t kMostCompared = 1024;  // answers of one eigenscore: its matrix has the square of them
+
+std::string reason_in_scores(const Request& request, std::int64_t layers) {
+  const ScoreSpec& scores = request.scores;
+  for (std::size_t i = 0; i < scores.layers.size(); ++i)
+    if (scores.layers[i] < 0 || scores.layers[i] >= layers || (i > 0 && scores.layers[i] <= scores.layers[i - 1]))
+      return cat("layers: found ", scores.layers[i], " at place ", i, ", ascending numbers below ", layers, " were needed");
+  const auto answers = static_cast<std::int64_t>(request.further_responses.size()) + 1;
+  if (scores.eigenscore && std::max(answers, request.samples) > kMostCompared)
+    return cat("eigenscore: ", std::max(answers, request.samples), " answers, at most ", kMostCompared, " can be compared");
+  return "";
+}
+
+std::string reason_in_response(const std::vector<std::int32_t>& tokens, std::int64_t prompt, std::int64_t vocab,
+                               std::int64_t max_model_len) {
+  const auto response = static_cast<std::int64_t>(tokens.size());
+  if (response == 0) return "response: is empty, at least one token was needed";
+  if (auto reason = reason_in_tokens(tokens, "response", vocab); !reason.empty()) return reason;
+  if (prompt + response - 1 > max_model_len)
+    return cat("prompt of ", prompt, " and response of ", response, " tokens: the context holds ", max_model_len,
+               "; raise --max-model-len or --kv-memory");
+  return "";
+}
+
 }  // namespace
 
 std::string reason_to_refuse(const Request& request, const ModelConfig& config, std::int64_t max_model_len) {
   const auto prompt = static_cast<std::int64_t>(request.prompt.size());
   if (prompt == 0) return "prompt: is empty, at least one token was needed";
   if (auto reason = reason_in_tokens(request.prompt, "prompt", config.vocab); !reason.empty()) return reason;
+  if (auto reason = reason_in_scores(request, config.layers); !reason.empty()) return reason;
   if (request.embedding)
     if (auto reason = reason_in_embedding(*request.embedding, config.layers); !reason.empty()) return reason;
   if (request.prompt_only) {
@@ -50,13 +75,10 @@ std::string reason_to_refuse(const Request& request, const ModelConfig& config, 
     return "";
   }
   if (request.response) {
-    const auto response = static_cast<std::int64_t>(request.response->size());
-    if (response == 0) return "response: is empty, at least one token was needed";
-    if (auto reason = reason_in_tokens(*request.response, "response", config.vocab); !reason.empty()) return reason;
-    if (prompt + response - 1 > max_model_len)
-      return cat("prompt of ", prompt, " and response of ", response, " tokens: the context holds ", max_model_len,
-                 "; raise --max-model-len or --kv-memory");
-    return "";
+    auto reason = reason_in_response(*request.response, prompt, config.vocab, max_model_len);
+    for (auto next = request.further_responses.begin(); reason.empty() && next != request.further_responses.end(); ++next)
+      reason = reason_in_response(next->tokens, prompt, config.vocab, max_model_len);
+    return reason;
   }
   if (prompt >= max_model_len)
     return cat("prompt of ", prompt, " tokens: the context holds ", max_model_len,

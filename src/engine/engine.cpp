@@ -18,6 +18,7 @@
 #include "kv/page_layout.h"
 #include "kvgauge/error.h"
 #include "model/decoder.h"
+#include "score/eigenscore.h"
 #include "score/scores.h"
 #include "text/chat_template.h"
 
@@ -35,6 +36,11 @@ PageLayout page_layout(const ModelConfig& config, DType dtype) {
           .layers = static_cast<int>(config.layers),
           .kv_heads = static_cast<int>(config.kv_heads),
           .head_dim = static_cast<int>(config.head_dim)};
+}
+
+// Whether one call of kv_trajectory serves both.
+bool same_gauge(const ScoreSpec& a, const ScoreSpec& b) {
+  return a.part == b.part && a.unrotated_keys == b.unrotated_keys && a.layers == b.layers;
 }
 
 // One token of one answer that this step decides (or, teacher-forced, judges). Several draws may share a row (n > 1).
@@ -57,6 +63,7 @@ struct Engine::Impl {
   std::unique_ptr<RunningSequence> new_sequence(RequestGroup& group, std::int64_t sample);
   void compute(const StepPlan& plan);
   void plan_draws(const StepPlan::Item& item, std::int64_t first_row);
+  void plan_states(const StepPlan::Item& item, std::int64_t first_row);
   void decide(std::span<const Draw> draws);
   void judge_given(std::span<const Draw> draws);
   void sample(const MatrixView& logits, std::span<const Draw> draws);
@@ -67,6 +74,8 @@ struct Engine::Impl {
   void fork_answers(RequestGroup& group);
   void embed_ended();
   void finish(RunningSequence& sequence);
+  void read_states(RunningSequence& sequence);
+  void keep_vectors(RunningSequence& sequence);
   void finish_group(RequestGroup& group);
   bool ends_text(std::int32_t token) const;
 
@@ -83,6 +92,7 @@ struct Engine::Impl {
   Scheduler scheduler_;
   Decoder decoder_;
   EmbeddingPooler embedder_;
+  const std::vector<double> frequencies_;  // of RoPE: what the gauge turns keys back by
   EngineStats stats_;
 
   std::map<std::int64_t, std::unique_ptr<RequestGroup>> groups_;  // unfinished requests by number
@@ -98,6 +108,10 @@ struct Engine::Impl {
   std::vector<TrajectoryItem> gauge_items_;
   std::vector<RunningSequence*> touched_, ended_, embedded_;
   std::vector<PoolItem> embedding_items_;
+  std::vector<const ScoreSpec*> gauge_specs_;  // of the step's sequences, each kind once
+  std::vector<LayerStatesItem> states_, raw_states_;
+  std::vector<std::int32_t> tapped_rows_;
+  std::unique_ptr<DeviceMemory> pooled_;  // V of one answer, averaged; made when first asked for
 };
 
 Engine::Impl::Impl(const EngineOptions& options)
@@ -119,7 +133,8 @@ Engine::Impl::Impl(const EngineOptions& options)
                   .prefix_cache = options.prefix_cache}),
       decoder_(files_.config(), weights_, *backend_, options.step_tokens,
                std::min(kLogitRows, std::max(options.max_batch, options.step_tokens))),
-      embedder_(*backend_) {
+      embedder_(*backend_),
+      frequencies_(rope_inverse_frequencies(files_.config())) {
   if (files_.chat_template()) chat_template_.emplace(*files_.chat_template(), files_.chat_template_where());
   backend_->warm_up(options.step_tokens, memory_.max_model_len);
   stats_.weight_bytes = backend_->packed_bytes() + weights_.memory->bytes();
@@ -140,6 +155,7 @@ Engine::Impl::Impl(const EngineOptions& options)
   slices_.reserve(sequences);
   gauge_items_.reserve(sequences);
   touched_.reserve(sequences);
+  gauge_specs_.reserve(sequences);
 }
 
 std::int64_t Engine::Impl::submit(Request request) {
@@ -162,21 +178,22 @@ std::int64_t Engine::Impl::submit(Request request) {
 void Engine::Impl::start_sequences(RequestGroup& group) {
   const Request& request = group.request;
   const std::int64_t prompt = group.prompt_tokens();
-  if (group.forced())
-    group.longest = prompt + static_cast<std::int64_t>(request.response->size()) - 1;  // the last token is never fed
-  else if (request.prompt_only)
-    group.longest = prompt;
-  else
-    group.longest = prompt + std::min(request.stop.max_tokens, memory_.max_model_len - prompt);
-  const std::int64_t answers = group.forced() ? 1 : request.samples;
+  const std::int64_t answers = group.answers();
+  if (request.prompt_only) group.longest = prompt;
+  if (group.generates()) group.longest = prompt + std::min(request.stop.max_tokens, memory_.max_model_len - prompt);
+  for (std::int64_t sample = 0; group.forced() && sample < answers; ++sample)  // the last token is never fed
+    group.longest = std::max(group.longest, prompt + static_cast<std::int64_t>(group.response(sample).size()) - 1);
   group.sequences.reserve(static_cast<std::size_t>(answers));
   for (std::int64_t sample = 0; sample < answers; ++sample) {
     group.sequences.push_back(new_sequence(group, sample));
   }
   group.unfinished = answers;
   if (request.embedding) embedder_.reserve(*request.embedding, pages_.view(), options_.max_batch);
-  scheduler_.add(*group.sequences[0]);
-  group.sequences[0]->scheduled = true;
+  for (const auto& sequence : group.sequences) {
+    scheduler_.add(*sequence);
+    sequence->scheduled = true;
+    if (!group.forced()) break;  // the others leave the first one when it has computed the prompt
+  }
 }
 
 std::unique_ptr<RunningSequence> Engine::Impl::new_sequence(RequestGroup& group, std::int64_t sample) {
@@ -190,9 +207,10 @@ std::unique_ptr<RunningSequence> Engine::Impl::new_sequence(RequestGroup& group,
   sequence->tokens.assign(request.prompt.begin(), request.prompt.end());
   sequence->max_cached_prefix = group.prompt_tokens() - 1;
   if (group.forced()) {
-    sequence->response = *request.response;
-    sequence->tokens.insert(sequence->tokens.end(), request.response->begin(), request.response->end() - 1);
-    if (!request.scores.prob) sequence->max_cached_prefix = static_cast<std::int64_t>(sequence->tokens.size());
+    sequence->response = group.response(sample);
+    sequence->tokens.insert(sequence->tokens.end(), sequence->response.begin(), sequence->response.end() - 1);
+    const auto known = static_cast<std::int64_t>(sequence->tokens.size());
+    if (!request.scores.prob) sequence->max_cached_prefix = request.scores.eigenscore ? known - 1 : known;
   } else if (request.prompt_only) {
     sequence->max_cached_prefix = group.prompt_tokens();
   } else {
@@ -205,6 +223,12 @@ std::unique_ptr<RunningSequence> Engine::Impl::new_sequence(RequestGroup& group,
     const std::int64_t parts = request.scores.part == GaugePart::kKV ? 2 : 1;
     sequence->gauge.emplace(request.scores.span, group.prompt_tokens(), group.longest,
                             parts * layout_.kv_heads * layout_.head_dim);
+  }
+  if (request.scores.coe) {
+    // The first answer sees the prompt for all; answers that leave it begin behind the prompt.
+    const std::int64_t first = sample == 0 ? 0 : group.prompt_tokens();
+    sequence->states_gauge.emplace(group.prompt_tokens(), files_.config().layers + 1, files_.config().hidden, first);
+    sequence->max_cached_prefix = std::min(sequence->max_cached_prefix, first);
   }
   return sequence;
 }
@@ -248,6 +272,9 @@ void Engine::Impl::compute(const StepPlan& plan) {
   draws_.clear();
   sampled_.clear();
   stat_values_.clear();
+  states_.clear();
+  raw_states_.clear();
+  tapped_rows_.clear();
   const double now = now_ms();
   for (const StepPlan::Item& item : plan.items) {
     auto& sequence = *static_cast<RunningSequence*>(item.sequence);
@@ -267,9 +294,17 @@ void Engine::Impl::compute(const StepPlan& plan) {
                        .blocks = sequence.blocks.data()});
     (item.rows == 1 && item.completes && group.generates() ? stats_.decode_tokens : stats_.prefill_tokens) += item.rows;
     plan_draws(item, first_row);
+    plan_states(item, first_row);
   }
   if (ids_.empty()) return;
-  decoder_.forward({.ids = ids_, .sequences = slices_, .pages = pages_.view()});
+  const auto normed = static_cast<std::int64_t>(states_.size());
+  states_.insert(states_.end(), raw_states_.begin(), raw_states_.end());
+  decoder_.forward({.ids = ids_,
+                    .sequences = slices_,
+                    .pages = pages_.view(),
+                    .states = states_,
+                    .states_normed = normed,
+                    .tapped = tapped_rows_});
   const std::span<const Draw> draws = draws_;
   for (std::size_t first = 0; first < draws.size();) {
     const bool given = draws[first].given;
@@ -303,6 +338,22 @@ void Engine::Impl::plan_draws(const StepPlan::Item& item, std::int64_t first_row
                       .sequence = &sequence,
                       .token = sequence.response[static_cast<std::size_t>(position - boundary)],
                       .given = true});
+}
+
+// What the step leaves of its hidden states: sums for CoE, and for EigenScore the state of the newest token, which is
+// the last one that is fed if this step ends the answer.
+void Engine::Impl::plan_states(const StepPlan::Item& item, std::int64_t first_row) {
+  auto& sequence = *static_cast<RunningSequence*>(item.sequence);
+  RequestGroup& group = *sequence.group;
+  const ScoreSpec& scores = group.request.scores;
+  if (sequence.states_gauge)
+    sequence.states_gauge->advance(*backend_, group.prompt_states, item.first_position, item.rows, first_row,
+                                   scores.coe_final_norm ? states_ : raw_states_);
+  if (!scores.eigenscore || !item.completes || group.sequences.size() < 2) return;
+  sequence.tapped_row = static_cast<std::int64_t>(tapped_rows_.size());
+  tapped_rows_.push_back(static_cast<std::int32_t>(first_row + item.rows - 1));
+  if (group.forced() || group.forked) return;
+  for (const auto& other : group.sequences) other->tapped_row = sequence.tapped_row;  // all draw from the same state
 }
 
 // Puts the tokens and statistics of draws that are to be sampled under way; they are on the host after Backend::wait().
@@ -437,12 +488,20 @@ void Engine::Impl::accept(RunningSequence& sequence, std::int32_t token, const T
 }
 
 void Engine::Impl::gauge(const StepPlan& plan) {
-  // One call per part: the items of a call share what they read of the pages.
-  for (const GaugePart part : {GaugePart::kV, GaugePart::kK, GaugePart::kKV}) {
+  gauge_specs_.clear();
+  for (const StepPlan::Item& item : plan.items) {
+    const auto& sequence = *static_cast<RunningSequence*>(item.sequence);
+    const ScoreSpec& spec = sequence.group->request.scores;
+    if (sequence.gauge && std::none_of(gauge_specs_.begin(), gauge_specs_.end(),
+                                       [&](const ScoreSpec* known) { return same_gauge(*known, spec); }))
+      gauge_specs_.push_back(&spec);
+  }
+  // One call for each: the items of a call share what they read of the pages.
+  for (const ScoreSpec* const spec : gauge_specs_) {
     gauge_items_.clear();
     for (const StepPlan::Item& item : plan.items) {
       auto& sequence = *static_cast<RunningSequence*>(item.sequence);
-      if (!sequence.gauge || sequence.group->request.scores.part != part) continue;
+      if (!sequence.gauge || !same_gauge(*spec, sequence.group->request.scores)) continue;
       if (const auto next =
               sequence.gauge->advance(*backend_, item.first_position + item.rows, sequence.preemptions,
                                      sequence.blocks.data()))
@@ -450,7 +509,12 @@ void Engine::Impl::gauge(const StepPlan& plan) {
     }
     if (gauge_items_.empty()) continue;
     ++stats_.gauge_calls;
-    backend_->kv_trajectory({.pages = pages_.view(), .spec = {.part = part, .layers = {}}, .items = gauge_items_});
+    backend_->kv_trajectory({.pages = pages_.view(),
+                             .spec = {.part = spec->part,
+                                      .layers = spec->layers,
+                                      .inverse_frequencies = spec->unrotated_keys ? std::span<const double>(frequencies_)
+                                                                                  : std::span<const double>()},
+                             .items = gauge_items_});
   }
 }
 
@@ -503,14 +567,17 @@ void Engine::Impl::embed_ended() {
 void Engine::Impl::finish(RunningSequence& sequence) {
   RequestGroup& group = *sequence.group;
   const Request& request = group.request;
+  if (request.scores.eigenscore && group.sequences.size() > 1) keep_vectors(sequence);
   if (sequence.scheduled) scheduler_.finish(sequence);
   group.finished.preemptions += sequence.preemptions;
+  if (group.prompt_states.last) read_states(sequence);
   if (sequence.gauge) {
     sequence.trajectory = sequence.gauge->read(*backend_);
     if (request.scores.keep_trajectory) sequence.steps = sequence.gauge->read_steps(*backend_);
     sequence.gauge.reset();  // its memory on the device is free for others while the group's other answers go on
   }
   if (--group.unfinished > 0) return;
+  for (const auto& done : group.sequences) read_states(*done);
 
   for (const auto& done : group.sequences) {
     Answer answer;
@@ -522,22 +589,70 @@ void Engine::Impl::finish(RunningSequence& sequence) {
       }
       answer.finish_reason = done->finish_reason;
     } else {
-      answer.finish_reason = request.response_finished ? FinishReason::kStop : FinishReason::kLength;
+      answer.finish_reason = group.response_finished(done->sample) ? FinishReason::kStop : FinishReason::kLength;
     }
     answer.tokens = std::move(done->response);
     answer.embedding = std::move(done->embedding);
     if (request.scores.kv_coe) {
-      answer.kv_coe = kv_coe_scores(done->trajectory);
+      answer.kv_coe = kv_coe_scores(done->trajectory, {.alpha = request.scores.alpha, .beta = request.scores.beta});
       answer.dr = std::move(done->steps.dr);
       answer.dtheta = std::move(done->steps.dtheta);
     }
     if (request.scores.prob) answer.prob = prob_scores(done->stats, files_.config().vocab);
+    if (request.scores.coe) {
+      const LayerTrajectories& layers = done->layer_trajectories;
+      answer.coe = CoeScores{.official = coe_pair(layers.official),
+                             .fixed = coe_pair(layers.fixed),
+                             .response = coe_pair(layers.response)};
+    }
     group.finished.answers.push_back(std::move(answer));
   }
   finish_group(group);
 }
 
+// Needs the prompt's states, which the first answer sees: a forced one that found the prompt in the prefix cache may have
+// ended before, and is read when the group ends.
+void Engine::Impl::read_states(RunningSequence& sequence) {
+  if (!sequence.states_gauge) return;
+  sequence.layer_trajectories = sequence.states_gauge->read(*backend_, sequence.group->prompt_states);
+  sequence.states_gauge.reset();  // its memory on the device is free for others
+}
+
+// Before the sequence gives its pages back: what EigenScore compares of it.
+void Engine::Impl::keep_vectors(RunningSequence& sequence) {
+  const RequestGroup& group = *sequence.group;
+  const std::int64_t hidden = files_.config().hidden, values = std::int64_t{layout_.kv_heads} * layout_.head_dim;
+  KVGAUGE_CHECK(sequence.tapped_row >= 0, "sequence ", sequence.id, " ends without a state");
+  sequence.last_state.resize(static_cast<std::size_t>(hidden));
+  const auto row_bytes = static_cast<std::size_t>(hidden) * sizeof(float);
+  const auto* const tapped = static_cast<const std::byte*>(decoder_.tapped().data);
+  backend_->download(sequence.last_state.data(), tapped + static_cast<std::size_t>(sequence.tapped_row) * row_bytes,
+                     row_bytes);
+  backend_->wait();
+  if (sequence.computed <= group.prompt_tokens()) return;  // one token: nothing of the response is in the pages
+  sequence.pooled_values.resize(static_cast<std::size_t>(values));
+  if (!pooled_) pooled_ = backend_->allocate(static_cast<std::size_t>(values) * sizeof(float));
+  const PoolItem item{.blocks = sequence.blocks.data(), .begin = group.prompt_tokens(), .end = sequence.computed};
+  backend_->kv_pool({.pages = pages_.view(),
+                     .spec = {.part = GaugePart::kV, .layers = group.request.scores.layers, .mean_over_positions = true},
+                     .items = {&item, 1},
+                     .features = {.data = pooled_->data(), .rows = 1, .columns = values, .stride = values},
+                     .head = {},
+                     .out = {}});
+  backend_->download(sequence.pooled_values.data(), pooled_->data(), static_cast<std::size_t>(values) * sizeof(float));
+  backend_->wait();
+}
+
 void Engine::Impl::finish_group(RequestGroup& group) {
+  if (group.request.scores.eigenscore && group.sequences.size() > 1 && group.finished.error.empty()) {
+    const auto score = [&](std::vector<float> RunningSequence::*vector) {
+      std::vector<std::span<const float>> vectors;
+      for (const auto& sequence : group.sequences) vectors.emplace_back(*sequence.*vector);
+      return eigen_score(vectors);
+    };
+    group.finished.eigenscore =
+        EigenScores{.hidden = score(&RunningSequence::last_state), .kv = score(&RunningSequence::pooled_values)};
+  }
   const double now = now_ms();
   group.finished.queue_ms = group.started_ms - group.submitted_ms;
   group.finished.ttft_ms = group.first_token_ms < 0 ? 0 : group.first_token_ms - group.submitted_ms;

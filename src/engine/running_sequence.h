@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/sequence.h"
+#include "gauge/layer_states_gauge.h"
 #include "gauge/trajectory_gauge.h"
 #include "kvgauge/request.h"
 #include "text/stream_decoder.h"
@@ -24,6 +25,10 @@ struct RunningSequence : Sequence {
   TrajectorySums trajectory;             ///< from then on
   TrajectorySteps steps;                 ///< if they were asked for
   std::vector<float> embedding;          ///< likewise, once the sequence is done
+  std::optional<LayerStatesGauge> states_gauge;  ///< until the sequence is done
+  LayerTrajectories layer_trajectories;          ///< from then on
+  std::int64_t tapped_row = -1;                  ///< of Decoder::tapped(), in the step that ends the sequence
+  std::vector<float> last_state, pooled_values;  ///< what EigenScore compares; from the end on, if it was asked for
   std::optional<StreamDecoder> decoder;
   std::optional<StopMatcher> matcher;
   std::string text;
@@ -41,10 +46,22 @@ struct RequestGroup {
       sequences;  ///< the first one prefills the prompt; the others fork from it
   std::int64_t unfinished = 0;
   bool forked = false;  ///< the other answers have left the first one
+  PromptStates prompt_states;  ///< of hidden-state CoE, if it was asked for
   double submitted_ms = 0, started_ms = -1, first_token_ms = -1;
 
   bool forced() const { return request.response.has_value(); }
   bool generates() const { return !forced() && !request.prompt_only; }
+  std::int64_t answers() const {
+    return forced() ? 1 + static_cast<std::int64_t>(request.further_responses.size()) : request.samples;
+  }
+  /// Teacher-forced: the tokens of an answer, and whether they ended the text.
+  const std::vector<std::int32_t>& response(std::int64_t sample) const {
+    return sample == 0 ? *request.response : request.further_responses[static_cast<std::size_t>(sample - 1)].tokens;
+  }
+  bool response_finished(std::int64_t sample) const {
+    return sample == 0 ? request.response_finished
+                       : request.further_responses[static_cast<std::size_t>(sample - 1)].finished;
+  }
   std::int64_t prompt_tokens() const { return static_cast<std::int64_t>(request.prompt.size()); }
 };
 

@@ -55,7 +55,7 @@ Decoder::Decoder(const ModelConfig& config, const Weights& weights, Backend& bac
   }
 }
 
-std::size_t Decoder::activation_bytes() const { return memory_->bytes(); }
+std::size_t Decoder::activation_bytes() const { return memory_->bytes() + (taps_ ? taps_->bytes() : 0); }
 
 MatrixView Decoder::matrix(std::byte* memory, DType dtype, std::int64_t rows, std::int64_t columns) const {
   return {.data = memory, .dtype = dtype, .rows = rows, .columns = columns, .stride = columns};
@@ -64,7 +64,15 @@ MatrixView Decoder::matrix(std::byte* memory, DType dtype, std::int64_t rows, st
 void Decoder::forward(const StepBatch& batch) {
   rows_ = static_cast<std::int64_t>(batch.ids.size());
   KVGAUGE_CHECK(rows_ >= 1 && rows_ <= max_rows_, "a step of ", rows_, " rows, reserved for ", max_rows_);
+  tapped_rows_ = std::ssize(batch.tapped);
+  if (tapped_rows_ > 0 && !taps_)
+    taps_ = backend_.allocate(static_cast<std::size_t>(max_rows_ * config_.hidden) * sizeof(float));
   backend_.run_step(batch, [this](const StepBatch& padded) { layers(padded); });
+}
+
+MatrixView Decoder::tapped() const {
+  KVGAUGE_CHECK(tapped_rows_ > 0, "the last step kept no state");
+  return matrix(taps_->data(), DType::kF32, tapped_rows_, config_.hidden);
 }
 
 void Decoder::layers(const StepBatch& batch) {
@@ -82,16 +90,48 @@ void Decoder::layers(const StepBatch& batch) {
                   .hidden = config_.hidden,
                   .ids = batch.ids,
                   .out = residual});
+  leave_state(0, batch, residual);
   MatrixView pending;  // nothing to add before the first layer
   for (std::int64_t l = 0; l < config_.layers; ++l) {
     const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(l)];
     backend_.rms_norm({.residual = residual, .x = pending, .weight = layer.attention_norm, .eps = eps, .out = normed});
+    if (l > 0) leave_state(l, batch, residual);
     attention(layer, static_cast<int>(l), batch);
     backend_.rms_norm({.residual = residual, .x = delta, .weight = layer.ffn_norm, .eps = eps, .out = normed});
     feed_forward(layer, rows);
     pending = delta;
   }
   backend_.rms_norm({.residual = residual, .x = delta, .weight = nullptr, .eps = eps, .out = {}});
+  leave_state(config_.layers, batch, residual);
+}
+
+// What is asked of a state: 0 is the embeddings, l the output of block l, for which its successor has just added what was
+// pending. The last one is summed after the final norm for those who want it so, and tapped before it.
+void Decoder::leave_state(std::int64_t state, const StepBatch& batch, const MatrixView& residual) {
+  if (!batch.tapped.empty() && state == tapped_layer(config_.layers))
+    backend_.embed({.table = residual.data,  // a gather of rows, as in logits()
+                    .table_dtype = DType::kF32,
+                    .vocab = residual.rows,
+                    .hidden = config_.hidden,
+                    .ids = batch.tapped,
+                    .out = matrix(taps_->data(), DType::kF32, tapped_rows_, config_.hidden)});
+  if (batch.states.empty()) return;
+  if (state < config_.layers) {
+    backend_.layer_states({.states = residual, .state = state, .items = batch.states});
+    return;
+  }
+  const auto normed = static_cast<std::size_t>(batch.states_normed);
+  if (normed > 0) {
+    const MatrixView out = matrix(delta_, DType::kF32, residual.rows, config_.hidden);  // what was pending is added: free
+    backend_.rms_norm({.residual = residual,
+                       .x = {},
+                       .weight = weights_.output_norm,
+                       .eps = static_cast<float>(config_.rms_norm_eps),
+                       .out = out});
+    backend_.layer_states({.states = out, .state = state, .items = batch.states.first(normed)});
+  }
+  if (normed < batch.states.size())
+    backend_.layer_states({.states = residual, .state = state, .items = batch.states.subspan(normed)});
 }
 
 void Decoder::attention(const LayerWeights& layer, int index, const StepBatch& batch) {

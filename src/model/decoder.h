@@ -21,6 +21,12 @@ class Decoder {
   /// stay here.
   void forward(const StepBatch& batch);
 
+  /// The states that the last forward() kept of `batch.tapped`, f32 [tapped rows, hidden], in device memory: the output
+  /// of block tapped_layer(). Valid until the next forward().
+  MatrixView tapped() const;
+  /// floor((L + 1) / 2) of L blocks: the middle of transformers' L + 1 hidden states, as INSIDE takes it.
+  static std::int64_t tapped_layer(std::int64_t layers) { return (layers + 1) / 2; }
+
   /// Logits of some rows of the last forward(), f32 [rows, vocab]; valid until the next call of any of these.
   MatrixView logits(std::span<const std::int32_t> rows);
   /// The same in tiles of the vocabulary, for more rows than logits() takes: begin_tiles() names the rows,
@@ -35,6 +41,7 @@ class Decoder {
  private:
   MatrixView matrix(std::byte* memory, DType dtype, std::int64_t rows, std::int64_t columns) const;
   void layers(const StepBatch& batch);
+  void leave_state(std::int64_t state, const StepBatch& batch, const MatrixView& residual);
   void attention(const LayerWeights& layer, int index, const StepBatch& batch);
   void feed_forward(const LayerWeights& layer, std::int64_t rows);
   void head_linear(std::int64_t first_token, const MatrixView& out);
@@ -46,6 +53,8 @@ class Decoder {
   std::int64_t logit_rows_ = 0;  ///< gathered by begin_tiles()
   std::vector<double> inverse_frequencies_;
   std::unique_ptr<DeviceMemory> memory_;
+  std::unique_ptr<DeviceMemory> taps_;  ///< [max_rows, hidden] f32; made when a step first asks for it
+  std::int64_t tapped_rows_ = 0;
   std::byte *residual_, *normed_, *wide_, *q_, *mixed_, *delta_, *logit_states_, *logit_normed_, *logits_;
 };
 

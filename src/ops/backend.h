@@ -35,6 +35,11 @@ struct StepBatch {
   std::span<const std::int32_t> ids;         ///< [rows]
   std::span<const SequenceSlice> sequences;  ///< cover the rows in order, without gaps
   PagedKvView pages;                         ///< written at the new positions, read up to them
+
+  // Hidden states that the step leaves behind. A step with either is never replayed from a capture.
+  std::span<const LayerStatesItem> states = {};  ///< rows whose states of every layer are summed (layer_states)
+  std::int64_t states_normed = 0;  ///< the first of `states`: their last state is taken after the final norm
+  std::span<const std::int32_t> tapped = {};  ///< rows whose state in the middle of the layers is kept
 };
 
 /// Fused operations of a decoder step. One implementation per kind of device; an operation's contract (shapes,

@@ -83,11 +83,15 @@ void read_question(InputRow& row, const OrderedJson& fields, const RowFormat& fo
     throw RequestError("a batch row has its prompt in 'body', --prompt-template does not apply to it");
 }
 
+bool was_finished(const OrderedJson& answer) {
+  const OrderedJson* const reason = find(answer, "finish_reason");
+  return !reason || text_of(*reason, "finish_reason") != "length";
+}
+
 void read_response(InputRow& row, const OrderedJson& fields) {
   if (row.form == RowForm::kBatch)
     throw RequestError("a batch row has no response to score, a 'response' beside 'prompt' or 'messages' was needed");
-  if (const OrderedJson* const reason = find(fields, "finish_reason"))
-    row.finished = text_of(*reason, "finish_reason") != "length";
+  row.finished = was_finished(fields);
   const OrderedJson* const ids = find(fields, "output_ids");
   const OrderedJson* const response = find(fields, "response");
   const OrderedJson* const text = find(fields, "text");
@@ -107,7 +111,45 @@ void read_text(InputRow& row, const OrderedJson& fields, const RowFormat& format
   row.prompt = row_text(fields, format.text_field);
 }
 
-void read_fields(InputRow& row, const OrderedJson& fields, const RowFormat& format) {
+// A row of `run --n N --output-ids`: every candidate is scored.
+void read_candidates(InputRow& row, const OrderedJson& fields) {
+  const OrderedJson* const candidates = find(fields, "candidates");
+  if (!candidates) return;
+  if (!candidates->is_array() || candidates->empty() || candidates->size() > kMostMembers)
+    throw RequestError(cat("'candidates' is no array of 1 to ", kMostMembers, " answers"));
+  for (std::size_t i = 0; i < candidates->size(); ++i) {
+    const OrderedJson& one = (*candidates)[i];
+    const OrderedJson* const ids = one.is_object() ? find(one, "output_ids") : nullptr;
+    if (!ids)
+      throw RequestError(cat("candidate ", i, " has no 'output_ids', so the row's ", candidates->size(),
+                             " answers cannot be scored; run with --output-ids"));
+    if (i == 0) {
+      row.output_ids = token_ids(*ids, "output_ids");
+      row.finished = was_finished(one);
+    } else {
+      row.further.push_back({.tokens = token_ids(*ids, "output_ids"), .finished = was_finished(one)});
+    }
+  }
+  const OrderedJson* const selected = find(fields, "selected");
+  if (selected && selected->is_number_unsigned() && *selected < candidates->size())
+    row.selected = selected->get<std::int64_t>();
+}
+
+// The fields of a batch row that kvgauge has answered; nullptr for any other row.
+const OrderedJson* answered_batch_row(const OrderedJson& row) {
+  const OrderedJson* const response = find(row, "response");
+  if (!response || !response->is_object()) return nullptr;
+  const OrderedJson* const body = find(*response, "body");
+  const OrderedJson* const ours = body && body->is_object() ? find(*body, "kvgauge") : nullptr;
+  if (!ours || !ours->is_object())
+    throw RequestError(
+        "'response' is an object without body.kvgauge: a text was needed, or a batch row that kvgauge has answered");
+  return ours;
+}
+
+void read_fields(InputRow& row, const OrderedJson& line, const RowFormat& format) {
+  const OrderedJson* const answered = format.want_response ? answered_batch_row(line) : nullptr;
+  const OrderedJson& fields = answered ? *answered : line;
   for (const char* const key : kCarriedFields)
     if (const auto it = fields.find(key); it != fields.end()) row.carried[key] = *it;
   for (const std::string& key : format.carry)
@@ -123,8 +165,12 @@ void read_fields(InputRow& row, const OrderedJson& fields, const RowFormat& form
     read_text(row, fields, format);
     return;
   }
+  if (answered && !(find(fields, "prompt_ids") && find(fields, "output_ids")))
+    throw RequestError("an answered batch row without prompt_ids and output_ids; run with --output-ids");
   read_question(row, fields, format);
-  if (format.want_response) read_response(row, fields);
+  if (!format.want_response) return;
+  read_response(row, fields);
+  read_candidates(row, fields);
 }
 
 bool is_string(const JsonlLine& line) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/json.h"
+#include "kvgauge/request.h"
 #include "report/jsonl_reader.h"
 
 namespace kvgauge {
@@ -43,6 +44,8 @@ struct InputRow {
   std::string response;
   std::optional<std::vector<std::int32_t>> prompt_ids, output_ids;
   bool finished = true;  ///< finish_reason is not "length"
+  std::vector<ForcedResponse> further;  ///< output_ids of the row's further candidates; output_ids has the first one's
+  std::int64_t selected = -1;           ///< which of them the row shows; negative: not said
 
   std::int64_t text_tokens = 0;  ///< with RowFormat::want_text: of the whole text; the request may have fewer
 

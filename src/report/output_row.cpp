@@ -8,13 +8,17 @@
 namespace kvgauge {
 namespace {
 
-OrderedJson number(double value) { return std::isfinite(value) ? OrderedJson(value) : OrderedJson(); }
+OrderedJson number(double value) { return number_json(value); }
 
 OrderedJson kv_coe_json(const Answer& answer, const ScoreSpec& spec) {
   const KvCoeScores& s = *answer.kv_coe;
   OrderedJson json = OrderedJson::object();
   json["part"] = name(spec.part);
   json["span"] = name(spec.span);
+  // Texts and lists, which no one takes for scores; only what is not the default.
+  if (!spec.layers.empty()) json["layers"] = spec.layers;
+  if (spec.unrotated_keys) json["k_rope"] = "pre";
+  if (spec.alpha != 1 || spec.beta != 1) json["paper_weights"] = {spec.alpha, spec.beta};
   json["tokens"] = s.tokens;
   json["valid"] = s.valid;
   json["paper"] = {{"r", number(s.paper_r)}, {"c", number(s.paper_c)}};
@@ -50,6 +54,16 @@ OrderedJson prob_json(const ProbScores& s) {
   return json;
 }
 
+OrderedJson coe_json(const CoeScores& s, const ScoreSpec& spec) {
+  const auto pair = [](const CoePair& p) { return OrderedJson{{"r", number(p.r)}, {"c", number(p.c)}}; };
+  OrderedJson json = OrderedJson::object();
+  if (!spec.coe_final_norm) json["final_norm"] = false;
+  json["official"] = pair(s.official);
+  json["fixed"] = pair(s.fixed);
+  json["response"] = pair(s.response);
+  return json;
+}
+
 std::int64_t completion_tokens(const Finished& finished) {
   std::int64_t tokens = 0;
   for (const Answer& answer : finished.answers) tokens += static_cast<std::int64_t>(answer.tokens.size());
@@ -62,7 +76,7 @@ OrderedJson usage_json(const Finished& finished) {
           {"completion_tokens", completion_tokens(finished)}};
 }
 
-bool measures(const ScoreSpec& spec) { return spec.kv_coe || spec.prob; }
+bool measures(const ScoreSpec& spec) { return spec.kv_coe || spec.prob || spec.coe; }
 
 // The fields of one answer that every candidate has.
 void put_answer(OrderedJson& json, const Answer& answer, const OutputFormat& format) {
@@ -74,13 +88,15 @@ void put_embedding(OrderedJson& json, const Answer& answer, const OutputFormat& 
   if (format.embedding) json["embedding"] = answer.embedding.empty() ? OrderedJson() : OrderedJson(answer.embedding);
 }
 
-OrderedJson candidates_json(const Finished& finished, const OutputFormat& format) {
+/// @param scores of each answer; taken
+OrderedJson candidates_json(const Finished& finished, std::vector<OrderedJson>& scores, const OutputFormat& format) {
   OrderedJson candidates = OrderedJson::array();
-  for (const Answer& answer : finished.answers) {
+  for (std::size_t i = 0; i < finished.answers.size(); ++i) {
+    const Answer& answer = finished.answers[i];
     OrderedJson one = OrderedJson::object();
     put_answer(one, answer, format);
-    one["completion_tokens"] = answer.tokens.size();
-    if (measures(format.scores)) one["scores"] = scores_json(answer, format.scores);
+    one["usage"] = {{"completion_tokens", answer.tokens.size()}};
+    if (measures(format.scores)) one["scores"] = std::move(scores[i]);
     put_embedding(one, answer, format);
     if (format.token_ids) one["output_ids"] = answer.tokens;
     candidates.push_back(std::move(one));
@@ -97,16 +113,27 @@ OrderedJson plain_row(const InputRow& row, const Finished& finished, const std::
   OrderedJson json = OrderedJson::object();
   json["id"] = row.id;
   json["index"] = row.index;
-  const Answer& first = finished.answers.front();
-  put_answer(json, first, format);
+  std::vector<OrderedJson> scores;
+  for (const Answer& answer : finished.answers) scores.push_back(scores_json(answer, format.scores));
+  const bool several = finished.answers.size() > 1;
+  const bool given = row.selected >= 0 && row.selected < std::ssize(finished.answers);
+  const std::int64_t selected = given ? row.selected : selected_answer(finished, scores, format.candidates);
+  const Answer& shown = finished.answers[static_cast<std::size_t>(selected)];
+  put_answer(json, shown, format);
   json["usage"] = usage_json(finished);
   if (row.text_tokens > finished.prompt_tokens) json["truncated"] = true;
-  if (measures(format.scores)) json["scores"] = scores_json(first, format.scores);
-  put_embedding(json, first, format);
-  if (finished.answers.size() > 1) json["candidates"] = candidates_json(finished, format);
+  if (measures(format.scores)) json["scores"] = scores[static_cast<std::size_t>(selected)];
+  put_embedding(json, shown, format);
+  if (several) {
+    if (OrderedJson group = group_scores_json(finished, format.candidates); !group.empty())
+      json["group_scores"] = std::move(group);
+    json["selected"] = selected;
+    if (!format.candidates.select.empty()) json["select"] = format.candidates.select;
+    json["candidates"] = candidates_json(finished, scores, format);
+  }
   if (format.token_ids) {
     json["prompt_ids"] = prompt;
-    json["output_ids"] = first.tokens;
+    json["output_ids"] = shown.tokens;
   }
   put_carried(json, row);
   json["timing"] = {{"queue_ms", finished.queue_ms}, {"ttft_ms", finished.ttft_ms}, {"e2e_ms", finished.e2e_ms}};
@@ -150,9 +177,12 @@ OrderedJson batch_row(const InputRow& row, const Finished& finished, OrderedJson
 
 }  // namespace
 
+OrderedJson number_json(double value) { return std::isfinite(value) ? OrderedJson(value) : OrderedJson(); }
+
 OrderedJson scores_json(const Answer& answer, const ScoreSpec& spec) {
   OrderedJson scores = OrderedJson::object();
   if (spec.kv_coe && answer.kv_coe) scores["kv_coe"] = kv_coe_json(answer, spec);
+  if (spec.coe && answer.coe) scores["coe"] = coe_json(*answer.coe, spec);
   if (spec.prob && answer.prob) scores["prob"] = prob_json(*answer.prob);
   return scores;
 }

@@ -4,6 +4,7 @@
 
 #include "core/json.h"
 #include "kvgauge/request.h"
+#include "report/candidates.h"
 #include "report/input_row.h"
 
 namespace kvgauge {
@@ -15,6 +16,7 @@ struct OutputFormat {
   bool text = true;        ///< false for `score`: no text was generated
   bool embedding = false;  ///< adds the embedding; null where it covers no position
   bool token_ids = false;  ///< adds prompt_ids and output_ids
+  CandidateFormat candidates = {};  ///< of rows with several answers
 };
 
 /// The output row of a finished request; with `finished.error`, or `row.error`, an error row. `finished.request` is not
@@ -46,6 +48,10 @@ struct RowFacts {
 /// @throws FormatError if the row is none that output_row() makes
 RowFacts row_facts(const OrderedJson& row, std::string_view where);
 
+/// `scores` of a row: the groups of `spec` that the answer has.
 OrderedJson scores_json(const Answer& answer, const ScoreSpec& spec);
+
+/// A number, or null for what is not finite.
+OrderedJson number_json(double value);
 
 }  // namespace kvgauge

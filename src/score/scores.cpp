@@ -64,6 +64,11 @@ KvCoeScores kv_coe_scores(const TrajectorySums& sums, KvCoeWeights weights) {
   return scores;
 }
 
+CoePair coe_pair(const TrajectorySums& over_layers) {
+  const KvCoeScores scores = kv_coe_scores(over_layers);
+  return {.r = scores.normalized_r, .c = scores.normalized_c};
+}
+
 ProbScores prob_scores(std::span<const TokenLogitStats> tokens, std::int64_t vocab) {
   ProbScores scores{.tokens = static_cast<std::int64_t>(tokens.size())};
   if (tokens.empty()) return scores;

@@ -14,6 +14,9 @@ struct KvCoeWeights {
 /// leave `normalized*` undefined and the rest defined.
 KvCoeScores kv_coe_scores(const TrajectorySums& sums, KvCoeWeights weights = {});
 
+/// METHOD.md B.2: `normalized` of a trajectory over layers; a single state or none leaves it undefined.
+CoePair coe_pair(const TrajectorySums& over_layers);
+
 /// The sums from stored differences and the end-to-end distance and angle, in ascending token order.
 /// @param dr, dtheta T-1 values each
 TrajectorySums trajectory_sums(std::span<const float> dr, std::span<const float> dtheta, double end_dr,

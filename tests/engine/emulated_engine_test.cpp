@@ -68,6 +68,10 @@ std::vector<double> numbers(const Answer& answer) {
   // Divided by the distance or the angle between the ends: comparable where those are not next to nothing (CLI.md).
   if (k.end_dr > 1e-3 && k.end_dtheta > 1e-3)
     for (const double x : {k.paper_r, k.paper_c, k.normalized_r, k.normalized_c, k.normalized_cart_c}) all.push_back(x);
+  // Of layers, whose steps are far from nothing.
+  if (answer.coe)
+    for (const CoePair& pair : {answer.coe->official, answer.coe->fixed, answer.coe->response})
+      if (std::isfinite(pair.r)) all.insert(all.end(), {pair.r, pair.c});
   return all;
 }
 
@@ -121,6 +125,45 @@ TEST_F(EmulatedEngine, FiftyQuestionsGiveTheTokensAndScoresOfTheCpu) {
   EXPECT_GT(stats.preemptions, 0);
   EXPECT_GT(stats.cached_tokens, 0);
   EXPECT_GT(emulator::counters().graph_launches, stats.steps / 4);
+  EXPECT_EQ(emulator::counters().pageable_copies, 0);
+  EXPECT_EQ(emulator::last_fault(), std::nullopt);
+}
+
+// Every group at once, several answers of a prompt, and a step that has hidden states to sum is not a replay.
+TEST_F(EmulatedEngine, ScoresOfHiddenStatesAndOfSeveralAnswersAreThoseOfTheCpu) {
+  Engine cpu(tiny("cpu"));
+  std::vector<Request> requests = questions(cpu, 8, 60);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    ScoreSpec& scores = requests[i].scores;
+    scores.coe = i % 3 != 2;
+    scores.coe_final_norm = i % 2 == 0;
+    if (i % 4 == 1) scores.part = GaugePart::kKV, scores.unrotated_keys = true;
+    if (i % 4 == 2) scores.layers = {0, 2};
+  }
+  const auto first = run_all(cpu, requests);
+  for (std::size_t i = 0; i < 3; ++i) {  // and the answers of three questions, judged as if they were those of one
+    Request pairs = requests[i];
+    pairs.response = first.at(0).answers[0].tokens;
+    pairs.further_responses = {{.tokens = first.at(1).answers[0].tokens}, {.tokens = first.at(2).answers[0].tokens}};
+    pairs.scores.eigenscore = true;
+    requests.push_back(std::move(pairs));
+  }
+  Engine again(tiny("cpu"));
+  const auto want = run_all(again, requests);
+  EngineOptions options = tiny("emulated");
+  options.step_tokens = 64;
+  options.chunk_tokens = 23;
+  Engine engine(options);
+  emulator::reset_counters();
+  const auto got = run_all(engine, requests);
+  expect_the_same_answers(got, want);
+  for (const auto& [number, finished] : want) {
+    ASSERT_EQ(finished.answers[0].coe.has_value(), requests[static_cast<std::size_t>(number)].scores.coe);
+    if (!finished.eigenscore) continue;
+    const EigenScores& a = *got.at(number).eigenscore;
+    EXPECT_NEAR(a.hidden, finished.eigenscore->hidden, 1e-4 * (1 + std::abs(finished.eigenscore->hidden)));
+    EXPECT_NEAR(a.kv, finished.eigenscore->kv, 1e-4 * (1 + std::abs(finished.eigenscore->kv)));
+  }
   EXPECT_EQ(emulator::counters().pageable_copies, 0);
   EXPECT_EQ(emulator::last_fault(), std::nullopt);
 }

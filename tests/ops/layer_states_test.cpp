@@ -77,6 +77,23 @@ TEST_P(LayerStates, ReproduceTheGoldens) {
   }
 }
 
+TEST_P(LayerStates, TheStateSaysWhichSumsAreMeant) {
+  const auto backend = backend_for(GetParam());
+  for (const std::int64_t columns : {4, 7}) {
+    DeviceVector<double> sums(static_cast<std::size_t>(3 * columns), 0.0);
+    GuardedMatrix states(2, columns, DType::kF32, 0);
+    for (std::int64_t c = 0; c < columns; ++c) states.set(0, c, 1.5f), states.set(1, c, static_cast<float>(c));
+    const LayerStatesItem items[] = {{.first_row = 0, .rows = 2, .sums = sums.data()}};
+    for (const std::int64_t state : {2, 0, 2}) backend->layer_states({.states = states.view(), .state = state, .items = items});
+    for (std::int64_t c = 0; c < columns; ++c) {
+      const double once = 1.5 + static_cast<double>(c);
+      EXPECT_EQ(sums[static_cast<std::size_t>(c)], once);
+      EXPECT_EQ(sums[static_cast<std::size_t>(columns + c)], 0);
+      EXPECT_EQ(sums[static_cast<std::size_t>(2 * columns + c)], 2 * once);
+    }
+  }
+}
+
 TEST_P(LayerStates, StepsMatchTheReferenceForWideStatesAndOneState) {
   Random random(test_seed(132));
   const auto backend = backend_for(GetParam());
@@ -96,6 +113,16 @@ TEST_P(LayerStates, StepsMatchTheReferenceForWideStatesAndOneState) {
   EXPECT_NEAR(got.sum_dr, dr, tolerance * dr);
   EXPECT_NEAR(got.sum_dtheta, dtheta, tolerance * dtheta);
   EXPECT_NEAR(got.end_dr, want.end_dr, tolerance * want.end_dr);
+  // The same sums in two parts: their sum is rounded once more.
+  DeviceVector<double> part, rest;
+  for (const double sum : sums) {
+    part.push_back(uniform_in(random, -50, 50));
+    rest.push_back(sum - part.back());
+  }
+  const auto parts = backend->read_layer_states(
+      {.sums = part.data(), .more = rest.data(), .states = kStates, .columns = kColumns, .positions = kPositions});
+  EXPECT_NEAR(parts.sum_dr, dr, tolerance * dr);
+  EXPECT_NEAR(parts.sum_dtheta, dtheta, tolerance * dtheta);
   const auto one = backend->read_layer_states({.sums = sums.data(), .states = 1, .columns = kColumns, .positions = 2});
   EXPECT_EQ(one.tokens, 1);
   EXPECT_EQ(one.end_dr, 0);

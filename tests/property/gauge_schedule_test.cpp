@@ -25,6 +25,7 @@ std::uint64_t bits(double x) { return std::bit_cast<std::uint64_t>(x); }
 // Everything of an answer that must not depend on its surroundings, as words that compare bit by bit.
 std::vector<std::uint64_t> fingerprint(const Finished& finished) {
   std::vector<std::uint64_t> words = {finished.answers.size(), finished.error.size()};
+  if (finished.eigenscore) words.insert(words.end(), {bits(finished.eigenscore->hidden), bits(finished.eigenscore->kv)});
   for (const Answer& answer : finished.answers) {
     words.push_back(static_cast<std::uint64_t>(answer.finish_reason));
     for (const char c : answer.text) words.push_back(static_cast<unsigned char>(c));
@@ -36,6 +37,9 @@ std::vector<std::uint64_t> fingerprint(const Finished& finished) {
                              s.polar_raw_c, s.mean_dr, s.mean_dtheta, s.end_dr, s.end_dtheta})
         words.push_back(bits(x));
     }
+    if (answer.coe)
+      for (const CoePair& pair : {answer.coe->official, answer.coe->fixed, answer.coe->response})
+        words.insert(words.end(), {bits(pair.r), bits(pair.c)});
     for (const float x : answer.dr) words.push_back(std::bit_cast<std::uint32_t>(x));
     for (const float x : answer.dtheta) words.push_back(std::bit_cast<std::uint32_t>(x));
     if (answer.prob) {

@@ -123,6 +123,37 @@ TEST(InputRow, PairsNeedAResponse) {
   expect_error(pair_of(R"({"prompt":"p","text":"x","error":"too long"})"), "failed before: too long");
 }
 
+TEST(InputRow, EveryCandidateIsScored) {
+  const InputRow row = pair_of(
+      R"({"prompt_ids":[1,2],"output_ids":[5],"finish_reason":"stop","selected":1,"candidates":[
+          {"output_ids":[3,4],"finish_reason":"length"},{"output_ids":[5],"finish_reason":"stop"}]})");
+  EXPECT_EQ(row.error, "");
+  EXPECT_EQ(*row.output_ids, (std::vector<std::int32_t>{3, 4}));
+  EXPECT_FALSE(row.finished);
+  ASSERT_EQ(row.further.size(), 1u);
+  EXPECT_EQ(row.further[0].tokens, std::vector<std::int32_t>{5});
+  EXPECT_TRUE(row.further[0].finished);
+  EXPECT_EQ(row.selected, 1);
+  expect_error(pair_of(R"({"prompt":"x","text":"y","candidates":[{"text":"y"}]})"), "run with --output-ids");
+  expect_error(pair_of(R"({"prompt":"x","text":"y","candidates":{}})"), "'candidates' is no array");
+  expect_error(pair_of(R"({"prompt":"x","text":"y","candidates":[3]})"), "candidate 0 has no 'output_ids'");
+}
+
+TEST(InputRow, AnsweredBatchRowsAreScoredByTheirTokens) {
+  const InputRow row = pair_of(
+      R"({"id":"kvgauge-3","custom_id":"c","response":{"status_code":200,"body":{"kvgauge":
+          {"id":"c","index":3,"gold":"7","finish_reason":"length","prompt_ids":[1],"output_ids":[2,3],"error":null}}},"error":null})");
+  EXPECT_EQ(row.error, "");
+  EXPECT_EQ(row.id, "c");
+  EXPECT_EQ(row.form, RowForm::kTokens);
+  EXPECT_EQ(row.carried["gold"], "7");
+  EXPECT_EQ(*row.output_ids, (std::vector<std::int32_t>{2, 3}));
+  EXPECT_FALSE(row.finished);
+  expect_error(pair_of(R"({"custom_id":"c","response":{"body":{"kvgauge":{"id":"c","text":"t"}}}})"), "run with --output-ids");
+  expect_error(pair_of(R"({"custom_id":"c","response":{"body":{"choices":[]}}})"), "without body.kvgauge");
+  expect_error(pair_of(R"({"custom_id":"c","response":{"body":{"kvgauge":{"id":"c","error":"too long"}}}})"), "failed before: too long");
+}
+
 TEST(FillTemplate, ReplacesNamesAndKeepsOtherBraces) {
   const OrderedJson row = {{"question", "2+2?"}, {"n", 5}, {"list", {1, 2}}};
   EXPECT_EQ(fill_template("Q: {question} ({n}) {list}", row), "Q: 2+2? (5) [1,2]");

@@ -35,7 +35,7 @@ Finished finished(int answers) {
   return done;
 }
 
-constexpr ScoreSpec kBoth{.kv_coe = true, .prob = true};
+const ScoreSpec kBoth{.kv_coe = true, .prob = true};
 
 TEST(OutputRow, HasTheFieldsOfTheContractInOrder) {
   const OrderedJson row = output_row(input(), finished(1), {9, 8}, {.scores = kBoth});
@@ -77,7 +77,10 @@ TEST(OutputRow, SeveralAnswersAreCandidates) {
   EXPECT_EQ(row["text"], "t0");
   ASSERT_EQ(row["candidates"].size(), 3u);
   EXPECT_EQ(row["candidates"][2]["text"], "t2");
-  EXPECT_EQ(row["candidates"][2]["completion_tokens"], 3);
+  EXPECT_EQ(row["candidates"][2]["usage"]["completion_tokens"], 3);
+  EXPECT_EQ(row["selected"], 0);
+  EXPECT_FALSE(row.contains("select"));
+  EXPECT_FALSE(row.contains("group_scores"));
   EXPECT_TRUE(row["candidates"][2]["scores"].contains("kv_coe"));
   EXPECT_EQ(row["usage"]["completion_tokens"], 9);
 }
