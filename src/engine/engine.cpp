@@ -154,7 +154,7 @@ Engine::Impl::Impl(const EngineOptions& options)
   sample_requests_.reserve(tile);
   slices_.reserve(sequences);
   gauge_items_.reserve(sequences);
-  touched_.reserve(sequences);
+  for (auto* list : {&touched_, &ended_}) list->reserve(sequences);
   gauge_specs_.reserve(sequences);
 }
 
