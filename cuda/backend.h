@@ -71,6 +71,8 @@ class CudaBackend final : public Backend {
   void warm_up(std::int64_t rows, std::int64_t max_context) override;
 
   void run_step(const StepBatch& batch, const std::function<void(const StepBatch&)>& operations) override;
+  void start_after(void* stream) override;
+  void finish_before(void* stream) override;
   void wait() override;
 
   void embed(const EmbedArgs& args) override;
@@ -112,6 +114,7 @@ class CudaBackend final : public Backend {
   const std::int32_t* device_blocks(const std::int32_t* blocks, std::int64_t count);
   SliceTable slice_table(std::span<const SequenceSlice> sequences, int page_tokens);
   PagedKvView device_view(const PagedKvView& pages);
+  PagedKvView foreign_view(const PagedKvView& pages);
   const double* device_frequencies(const double* frequencies, std::int64_t count);
   std::byte* scratch(std::unique_ptr<ArenaMemory>& memory, std::size_t bytes, const char* what);
   void reserve_products(std::int64_t rows);
@@ -121,6 +124,7 @@ class CudaBackend final : public Backend {
   DeviceArena arena_;
   Stream stream_;
   Staging staging_;
+  Event foreign_;  ///< of the stream that start_after() and finish_before() name, or of ours for it
   GraphCache graphs_;
   std::unique_ptr<ArenaMemory> workspace_, product_tile_;
   std::unique_ptr<Products> products_;
@@ -145,7 +149,10 @@ class CudaBackend final : public Backend {
     std::vector<std::byte> bytes;
     std::unique_ptr<ArenaMemory> memory;
   };
+  const Constant* known_constant(const void* data, std::size_t bytes) const;
   const std::byte* constant(const void* data, std::size_t bytes);
+  /// The same for one call only, where it is not known: arrays that a caller may change from call to call.
+  const std::byte* constant_or_list(const void* data, std::size_t bytes);
   std::vector<Constant> constants_;
 };
 

@@ -121,6 +121,16 @@ CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(stream_.get());  // a failure was reported by the call that met it
 }
 
+void CudaBackend::start_after(void* stream) {
+  foreign_.record(static_cast<StreamHandle>(stream));
+  foreign_.hold(stream_.get());
+}
+
+void CudaBackend::finish_before(void* stream) {
+  foreign_.record(stream_.get());
+  foreign_.hold(static_cast<StreamHandle>(stream));
+}
+
 void CudaBackend::wait() {
   staging_.deliver();
   staging_.next_step();
@@ -358,14 +368,34 @@ SliceTable CudaBackend::slice_table(std::span<const SequenceSlice> sequences, in
   return table;
 }
 
-const std::byte* CudaBackend::constant(const void* data, std::size_t bytes) {
+const CudaBackend::Constant* CudaBackend::known_constant(const void* data, std::size_t bytes) const {
   for (const Constant& known : constants_)
-    if (known.bytes.size() == bytes && std::memcmp(known.bytes.data(), data, bytes) == 0) return known.memory->data();
+    if (known.bytes.size() == bytes && std::memcmp(known.bytes.data(), data, bytes) == 0) return &known;
+  return nullptr;
+}
+
+const std::byte* CudaBackend::constant(const void* data, std::size_t bytes) {
+  if (const Constant* const known = known_constant(data, bytes)) return known->memory->data();
   Constant made{{static_cast<const std::byte*>(data), static_cast<const std::byte*>(data) + bytes},
                 std::make_unique<ArenaMemory>(arena_, bytes, "constants")};
   staging_.upload_to(made.memory->data(), data, bytes);
   constants_.push_back(std::move(made));
   return constants_.back().memory->data();
+}
+
+const std::byte* CudaBackend::constant_or_list(const void* data, std::size_t bytes) {
+  if (const Constant* const known = known_constant(data, bytes)) return known->memory->data();
+  return reinterpret_cast<const std::byte*>(
+      staging_.upload(std::span<const std::byte>(static_cast<const std::byte*>(data), bytes)));
+}
+
+// The gauges' view: of our own pages, which the model's operations made known, or of a cache that another engine moves about.
+PagedKvView CudaBackend::foreign_view(const PagedKvView& pages) {
+  const std::size_t bytes = static_cast<std::size_t>(pages.layers) * sizeof(std::byte*);
+  PagedKvView view = pages;
+  view.k_base = reinterpret_cast<std::byte* const*>(constant_or_list(pages.k_base, bytes));
+  view.v_base = reinterpret_cast<std::byte* const*>(constant_or_list(pages.v_base, bytes));
+  return view;
 }
 
 PagedKvView CudaBackend::device_view(const PagedKvView& pages) {
@@ -472,7 +502,7 @@ void CudaBackend::kv_pool(const KvPoolArgs& args) {
                   .layers = args.spec.layers.empty() ? nullptr : staging_.upload(args.spec.layers),
                   .layer_count = args.spec.layers.empty() ? args.pages.layers : std::ssize(args.spec.layers)};
   KvPoolArgs device = args;
-  device.pages = device_view(args.pages);
+  device.pages = foreign_view(args.pages);
   auto* const out = reinterpret_cast<float*>(scratch(difficulties_, items.size() * sizeof(float), "difficulties"));
   launch_kv_pool(device, table, out, stream_.get());
   if (!args.out.empty()) staging_.fetch(args.out.data(), out, args.out.size_bytes());
@@ -551,9 +581,10 @@ void CudaBackend::kv_trajectory(const KvTrajectoryArgs& args) {
   table.items = staging_.upload(std::span<const DeviceTrajectoryItem>(trajectory_items_));
   if (!args.spec.layers.empty()) table.layers = staging_.upload(args.spec.layers);
   KvTrajectoryArgs device = args;
-  device.pages = device_view(args.pages);
+  device.pages = foreign_view(args.pages);
   if (const std::span<const double> frequencies = args.spec.inverse_frequencies; !frequencies.empty())
-    device.spec.inverse_frequencies = {device_frequencies(frequencies.data(), std::ssize(frequencies)), frequencies.size()};
+    device.spec.inverse_frequencies = {
+        reinterpret_cast<const double*>(constant_or_list(frequencies.data(), frequencies.size_bytes())), frequencies.size()};
   launch_kv_trajectory(device, table, stream_.get());
 }
 
@@ -601,6 +632,27 @@ std::string cuda_unavailable() {
     return cat("--device: cuda: no device was found (", cudaGetErrorString(status), "); run with --device cpu");
   }
   return "";
+}
+
+int CurrentDevice::exchange(int device) {
+  int before = 0;
+  cuda::check_cuda(cudaGetDevice(&before), "cudaGetDevice");
+  if (before != device) cuda::check_cuda(cudaSetDevice(device), "cudaSetDevice");
+  return before;
+}
+
+void CurrentDevice::restore(int device) noexcept {
+  int now = 0;
+  if (cudaGetDevice(&now) == cudaSuccess && now != device) cudaSetDevice(device);
+}
+
+bool is_device_memory(const void* pointer) {
+  cudaPointerAttributes attributes;
+  if (cudaPointerGetAttributes(&attributes, pointer) != cudaSuccess) {
+    cudaGetLastError();
+    return false;
+  }
+  return attributes.type != cudaMemoryTypeUnregistered && attributes.devicePointer != nullptr;
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

@@ -28,7 +28,8 @@ Event::Event() {
   check_cuda(cudaEventCreateWithFlags(&event_, cudaEventBlockingSync | cudaEventDisableTiming), "cudaEventCreate");
 }
 Event::~Event() { cudaEventDestroy(event_); }
-void Event::record(const Stream& stream) const { check_cuda(cudaEventRecord(event_, stream.get()), "cudaEventRecord"); }
+void Event::record(StreamHandle stream) const { check_cuda(cudaEventRecord(event_, stream), "cudaEventRecord"); }
+void Event::hold(StreamHandle stream) const { check_cuda(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent"); }
 void Event::wait() const { check_cuda(cudaEventSynchronize(event_), "waiting for the device"); }
 
 }  // namespace kvgauge::cuda

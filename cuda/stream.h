@@ -31,7 +31,10 @@ class Event {
   ~Event();
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
-  void record(const Stream& stream) const;
+  void record(const Stream& stream) const { record(stream.get()); }
+  void record(StreamHandle stream) const;  ///< nullptr: the default stream
+  /// What `stream` is given from now on starts after the point.
+  void hold(StreamHandle stream) const;
   /// @throws DeviceError if something before the point failed
   void wait() const;
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Checks who includes whom. A folder of src/ may include itself, the public headers and the folders left of it in
 #   core text loader kv ops cpu model gauge score control engine metrics grade difficulty report
-# but cpu and cuda know only core, kv and ops, and engine also opens cuda.
-# include/kvgauge includes itself and the standard library only. python_free_tools, tests and bench may include everything.
+# but cpu and cuda know only core, kv and ops, and engine also opens cuda; capi, which no one includes, opens back ends for gauges and scores.
+# include/kvgauge includes itself and the standard library (kvgauge.h: C's) only. python_free_tools, tests and bench may include everything.
 # usage: check_layers.sh [root]; prints each offending line as file:line: reason, and exits 1 if there is one.
 set -eu
 root=${1:-$(cd "$(dirname "$0")/.." && pwd)}
@@ -40,9 +40,10 @@ report=$(
     esac
   done
   [ -d cuda ] && check_folder cuda "core kv ops cuda"
+  [ -d src/capi ] && check_folder src/capi "core kv ops cpu cuda gauge score capi"
   for folder in src/*/; do
     name=$(basename "$folder")
-    case " $order cuda " in
+    case " $order cuda capi " in
       *" $name "*) ;;
       *) echo "$folder: is not a layer, one of: $order was needed" ;;
     esac
@@ -50,7 +51,7 @@ report=$(
   if [ -d include/kvgauge ]; then
     check_folder include/kvgauge "kvgauge"
     find include/kvgauge -type f -exec grep -Hn '^[[:space:]]*#[[:space:]]*include[[:space:]]*<' {} + |
-      grep -v '<[a-z_0-9]*>' | sed 's/$/  (a public header includes the standard library only)/' || true
+      grep -vE '<[a-z_0-9]*>|kvgauge\.h:.*<std(def|int)\.h>' | sed 's/$/  (a public header includes the standard library only)/' || true
   fi
   grep -rnE 'cudaMalloc|cudaFree' --include='*.h' --include='*.cpp' --include='*.cu' src include python_free_tools 2>/dev/null |
     sed 's/$/  (device memory is owned in cuda\/ only)/' || true

@@ -78,6 +78,11 @@ class Backend {
   virtual void run_step(const StepBatch& batch, const std::function<void(const StepBatch&)>& operations) {
     operations(batch);
   }
+  /// Order against a stream of another owner on the same device (nullptr: its default stream): what is called from now
+  /// on starts after what the stream holds; what the stream is given from now on starts after what was called so far.
+  /// Back ends whose calls are done when they return do nothing.
+  virtual void start_after([[maybe_unused]] void* stream) {}
+  virtual void finish_before([[maybe_unused]] void* stream) {}
   /// Returns when everything called so far is done. @throws DeviceError if something of it failed
   virtual void wait() {}
 

@@ -42,6 +42,8 @@ class BackendWrapper : public Backend {
   void run_step(const StepBatch& batch, const std::function<void(const StepBatch&)>& operations) override {
     inner_->run_step(batch, operations);
   }
+  void start_after(void* stream) override { inner_->start_after(stream); }
+  void finish_before(void* stream) override { inner_->finish_before(stream); }
   void wait() override { inner_->wait(); }
   std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) override {
     return inner_->make_trajectory(values, capacity);
