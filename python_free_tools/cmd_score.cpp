@@ -6,6 +6,7 @@
 #include "kvgauge/error.h"
 #include "loader/model_config.h"
 #include "requests.h"
+#include "score_dump.h"
 
 namespace kvgauge::cli {
 namespace {
@@ -15,6 +16,7 @@ Examples:
   kvgauge score --input pairs.jsonl --output scores.jsonl          rows {"prompt":"...","response":"..."}
   kvgauge run --input q.jsonl --output a.jsonl --output-ids        and then, the same scores from the finished answers:
   kvgauge score --input a.jsonl --output s.jsonl --scores kv-coe --span all
+  kvgauge score --kv dumps/ --part kv --output s.jsonl             caches exported from another engine, no model
 )";
 
 struct PairOptions {
@@ -22,7 +24,17 @@ struct PairOptions {
   JobOptions job;
   PromptOptions prompts;
   ScoreOptions scores;
+  std::vector<std::string> dumps;
 };
+
+int score_caches(const CLI::App& app, const PairOptions& o) {
+  check_dump_flags(app);
+  return score_dumps({.places = o.dumps,
+                      .output = o.job.output,
+                      .scores = o.scores,
+                      .span_given = app.count("--span") > 0,
+                      .threads = static_cast<int>(o.model.threads)});
+}
 
 int score(const PairOptions& o) {
   check_job(o.job);
@@ -60,8 +72,10 @@ Command add_score(CLI::App& root) {
   add_job_options(*app, o->job);
   add_prompt_options(*app, o->prompts);
   add_score_options(*app, o->scores);
+  app->add_option("--kv", o->dumps, "safetensors files of KV caches that another engine exported, or folders of them")
+      ->type_name("FILE...");
   app->footer(kExamples);
-  return {app, [o] { return score(*o); }};
+  return {app, [app, o] { return app->count("--kv") > 0 ? score_caches(*app, *o) : score(*o); }};
 }
 
 }  // namespace kvgauge::cli

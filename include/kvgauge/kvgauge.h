@@ -42,8 +42,8 @@ typedef enum kvgauge_status {
 
 /* "0.1.0": of the library that runs, which may be newer than this header. */
 KVGAUGE_API const char* kvgauge_version(void);
-/* Of this thread's latest call that returned a status: "" after KVGAUGE_OK, else "function: what was found, what was needed".
- * Valid until the thread's next call. */
+/* Of this thread's latest call that could fail: "" if it did not, else "function: what was found, what was needed". Valid until the
+ * thread's next call. */
 KVGAUGE_API const char* kvgauge_last_error(void);
 
 /* ---- where the work is done */
@@ -154,7 +154,7 @@ KVGAUGE_API void kvgauge_trajectory_destroy(kvgauge_trajectory* trajectory);
 /* Extends trajectories[i] by sequences[i], all in one launch. They must be of this context, with the same spec, each named once;
  * begin must follow the last position that the trajectory has seen (any, if it is empty); empty ranges are allowed.
  * Equal cache bytes give equal bits, for any split into calls, any batch and any layout.
- * stream: on a CUDA device a cudaStream_t (NULL: the default stream). The work starts after what the stream holds now, and what is put
+ * stream: on a CUDA device a cudaStream_t (NULL: the default stream), not one that is being captured. The work starts after what the stream holds now, and what is put
  * there afterwards starts after the work; the call returns when the work is queued. On the processor NULL, and the work is done. */
 KVGAUGE_API kvgauge_status kvgauge_trajectory_extend(kvgauge_context* context, const kvgauge_cache* cache,
                                                      kvgauge_trajectory* const* trajectories,

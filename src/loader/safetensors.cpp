@@ -110,24 +110,53 @@ void check_coverage(const std::vector<TensorEntry>& sorted, std::uint64_t data_b
         cat(where, ": the tensors end at byte ", covered, " of ", data_bytes, " data bytes, all of which were needed"));
 }
 
-}  // namespace
+struct Contents {
+  std::vector<TensorEntry> entries;  ///< in the order of their bytes
+  Json metadata;                     ///< as it stands in the file, or null
+};
 
-std::vector<StoredTensor> parse_safetensors(std::span<const std::byte> file, std::string_view where) {
+Contents parse(std::span<const std::byte> file, std::string_view where) {
   const std::string_view text = header_text(file, where);
   const Json header = parse_json_unique(text, where);
   if (!header.is_object())
     throw FormatError(cat(where, ": the header is ", header.type_name(), ", an object was needed"));
   const auto data = file.subspan(kLengthBytes + text.size());
-  std::vector<TensorEntry> entries;
-  for (const auto& [key, value] : header.items())
-    if (key != "__metadata__") entries.push_back(read_entry(key, value, data, where));
-  std::sort(entries.begin(), entries.end(), [](const TensorEntry& a, const TensorEntry& b) {
+  Contents contents;
+  for (const auto& [key, value] : header.items()) {
+    if (key == "__metadata__")
+      contents.metadata = value;
+    else
+      contents.entries.push_back(read_entry(key, value, data, where));
+  }
+  std::sort(contents.entries.begin(), contents.entries.end(), [](const TensorEntry& a, const TensorEntry& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
-  check_coverage(entries, data.size(), where);
+  check_coverage(contents.entries, data.size(), where);
+  return contents;
+}
+
+}  // namespace
+
+std::vector<StoredTensor> parse_safetensors(std::span<const std::byte> file, std::string_view where) {
+  Contents parsed = parse(file, where);
   std::vector<StoredTensor> tensors;
-  for (TensorEntry& t : entries) tensors.push_back(std::move(t.tensor));
+  for (TensorEntry& t : parsed.entries) tensors.push_back(std::move(t.tensor));
   return tensors;
+}
+
+SafetensorsContents read_safetensors(std::span<const std::byte> file, std::string_view where) {
+  Contents parsed = parse(file, where);
+  SafetensorsContents contents;
+  for (TensorEntry& t : parsed.entries) contents.tensors.push_back({std::move(t.tensor), std::move(t.shape)});
+  if (parsed.metadata.is_null()) return contents;
+  if (!parsed.metadata.is_object())
+    throw FormatError(cat(where, ": '__metadata__' is ", parsed.metadata.type_name(), ", an object was needed"));
+  for (const auto& [key, value] : parsed.metadata.items()) {
+    if (!value.is_string())
+      throw FormatError(cat(where, ": metadata '", printable(key), "' is ", value.type_name(), ", a string was needed"));
+    contents.metadata[key] = value.get<std::string>();
+  }
+  return contents;
 }
 
 }  // namespace kvgauge
