@@ -11,6 +11,7 @@
 #include "gauge/trajectory_gauge.h"
 #include "kvgauge/error.h"
 #include "loader/kv_dump.h"
+#include "option_values.h"
 #include "report/output_row.h"
 #include "result_file.h"
 #include "score/scores.h"
@@ -62,20 +63,15 @@ Stretch stretch_of(const KvDump& dump, const DumpJob& job, const std::string& wh
   throw FormatError(cat(where, ": the span '", wanted, "' is not known"));  // the reader lets none other through
 }
 
-ScoreSpec spec_of(const ScoreOptions& options) {
-  ScoreSpec spec{.kv_coe = true, .prob = false, .keep_trajectory = options.trajectory};
-  for (const GaugePart part : {GaugePart::kV, GaugePart::kK, GaugePart::kKV})
-    if (options.part == name(part)) spec.part = part;
-  return spec;
-}
-
 /// The row of one file.
-OrderedJson gauged(Backend& backend, const fs::path& path, std::int64_t index, const DumpJob& job) {
-  const ScoreSpec spec = spec_of(job.scores);
+OrderedJson gauged(Backend& backend, const fs::path& path, std::int64_t index, const DumpJob& job, ScoreSpec spec) {
   const MappedFile file(path);
   const std::string where = path.string();
   const KvDump dump = read_kv_dump(file.bytes(), where);
   const Stretch stretch = stretch_of(dump, job, where);
+  spec.layers = parse_layers("--layers", job.scores.layers, dump.layers);
+  if (spec.unrotated_keys && dump.inverse_frequencies.empty())
+    throw FormatError(cat(where, ": found no tensor 'inverse_frequencies', which --k-rope pre needs"));
 
   // One block of all positions. Views carry pointers that the engine also writes through; gauges only read.
   std::vector<std::byte*> k, v;
@@ -99,10 +95,16 @@ OrderedJson gauged(Backend& backend, const fs::path& path, std::int64_t index, c
       backend.make_trajectory(parts * dump.kv_heads * dump.head_dim, stretch.range.end - stretch.range.begin);
   const TrajectoryItem item{
       .blocks = &block, .begin = stretch.range.begin, .end = stretch.range.end, .state = state.get()};
-  backend.kv_trajectory({.pages = view, .spec = {.part = spec.part, .layers = {}}, .items = {&item, 1}});
+  backend.kv_trajectory(
+      {.pages = view,
+       .spec = {.part = spec.part,
+                .layers = spec.layers,
+                .inverse_frequencies = spec.unrotated_keys ? std::span<const double>(dump.inverse_frequencies)
+                                                           : std::span<const double>()},
+       .items = {&item, 1}});
 
   Answer answer;
-  answer.kv_coe = kv_coe_scores(backend.read_trajectory(*state));
+  answer.kv_coe = kv_coe_scores(backend.read_trajectory(*state), {.alpha = spec.alpha, .beta = spec.beta});
   if (spec.keep_trajectory) {
     TrajectorySteps steps = backend.read_steps(*state);
     answer.dr = std::move(steps.dr);
@@ -122,8 +124,9 @@ OrderedJson gauged(Backend& backend, const fs::path& path, std::int64_t index, c
 }  // namespace
 
 void check_dump_flags(const CLI::App& app) {
-  constexpr std::array<std::string_view, 8> kMeant = {"--kv",   "--output",     "--scores",  "--span",
-                                                      "--part", "--trajectory", "--threads", "--quiet"};
+  constexpr std::array<std::string_view, 12> kMeant = {"--layers", "--k-rope",     "--alpha",   "--beta",
+                                                       "--kv",     "--output",     "--scores",  "--span",
+                                                       "--part",   "--trajectory", "--threads", "--quiet"};
   for (const CLI::Option* const option : app.get_options()) {
     const std::string flag = option->get_name();
     if (option->count() == 0 || std::find(kMeant.begin(), kMeant.end(), flag) != kMeant.end()) continue;
@@ -136,12 +139,15 @@ void check_dump_flags(const CLI::App& app) {
 }
 
 int score_dumps(const DumpJob& job) {
+  ScoreOptions options = job.scores;
+  options.scores = "kv-coe";
+  const ScoreSpec spec = score_groups(options, AnswerCount::kAsRowsHave).spec;
   const std::vector<fs::path> files = files_of(job.places);
   const auto backend =
       make_cpu_backend({.threads = job.threads, .compute_dtype = DType::kF32, .isa = {}, .onednn = false});
   ResultFile out(job.output);
   std::int64_t index = 0;
-  for (const fs::path& file : files) out.write(to_line(gauged(*backend, file, index++, job)) + "\n");
+  for (const fs::path& file : files) out.write(to_line(gauged(*backend, file, index++, job, spec)) + "\n");
   out.finish();
   return kDone;
 }

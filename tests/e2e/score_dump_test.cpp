@@ -57,6 +57,29 @@ TEST(ScoreDump, PastKeyValuesHaveTheMethodsNumbers) {
     }
 }
 
+TEST(ScoreDump, TakesLayersAndKeysBeforeRope) {
+  const Json golden = past_key_values_scores();
+  for (const std::size_t i : {std::size_t{1}, std::size_t{12}, std::size_t{33}, std::size_t{49}}) {
+    const Json& one = golden["dumps"][i];
+    for (const Json& want : one["cases"]) {
+      if (want["k_rope"] != "pre") continue;
+      std::vector<std::string> arguments = {"score",  "--kv",       dump_of(one), "--k-rope",  "pre",
+                                            "--part", want["part"], "--span",     want["span"]};
+      if (want.contains("layers")) {
+        const auto layers = want["layers"].get<std::vector<int>>();
+        arguments.insert(arguments.end(), {"--layers", std::to_string(layers[0]) + "," + std::to_string(layers[1])});
+      }
+      const Outcome outcome = kvgauge(arguments);
+      ASSERT_EQ(outcome.exit, 0) << outcome.err;
+      const OrderedJson gauge = rows_of(outcome.out)[0]["scores"]["kv_coe"];
+      EXPECT_EQ(gauge["k_rope"], "pre");
+      EXPECT_EQ(gauge.contains("layers"), want.contains("layers"));
+      expect_scores(
+          want, [&](const char* key) { return number_at(gauge, key); }, one["file"].get<std::string>());
+    }
+  }
+}
+
 TEST(ScoreDump, ReadsFoldersAndWritesFilesAndTrajectories) {
   TempDir dir;
   const Json golden = past_key_values_scores();
@@ -125,6 +148,10 @@ TEST(ScoreDump, RefusesWhatItCannotDo) {
   expect({"--kv", dump, "--device", "cpu"}, 2, "--device");
   expect({"--kv", dump, "--output-ids"}, 2, "--output-ids");
   expect({"--kv", dump, "--scores", "prob"}, 2, "--scores: found 'prob'");
+  expect({"--kv", dump, "--layers", "0,9"}, 2, "--layers");
+  expect({"--kv", dump, "--k-rope", "pre"}, 2, "--k-rope: 'pre' is about keys");
+  expect({"--kv", repo_path("tests/fuzz/corpus/kv_dump/range.safetensors").string(), "--k-rope", "pre", "--part", "k"},
+         3, "found no tensor 'inverse_frequencies', which --k-rope pre needs");
   expect({"--kv", "nowhere.safetensors"}, 3, "nowhere.safetensors: no such file");
   TempDir dir;
   expect({"--kv", dir.path().string()}, 3, "found no .safetensors files");
