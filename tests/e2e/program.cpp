@@ -17,6 +17,8 @@ namespace kvgauge::testing {
 
 Program::Program(const std::vector<std::string>& arguments, const std::string& input, long file_bytes) {
   write_file(dir_.path() / "in", input);
+  for (const char* file : {"out", "err"})
+    write_file(dir_.path() / file, "");  // there even if it is killed before it runs
   std::vector<std::string> words = {KVGAUGE_BINARY};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
@@ -27,8 +29,7 @@ Program::Program(const std::vector<std::string>& arguments, const std::string& i
   ::setenv("OMP_WAIT_POLICY", "passive", 1);  // threads that wait must not spin while other tests need the cores
   pid_ = ::fork();
   if (pid_ == 0) {
-    const int files[] = {::open(in.c_str(), O_RDONLY), ::open(out.c_str(), O_WRONLY | O_CREAT, 0600),
-                         ::open(err.c_str(), O_WRONLY | O_CREAT, 0600)};
+    const int files[] = {::open(in.c_str(), O_RDONLY), ::open(out.c_str(), O_WRONLY), ::open(err.c_str(), O_WRONLY)};
     for (int i = 0; i < 3; ++i) ::dup2(files[i], i);
     if (file_bytes > 0) {
       const rlimit limit{static_cast<rlim_t>(file_bytes), static_cast<rlim_t>(file_bytes)};
