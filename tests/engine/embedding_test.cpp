@@ -229,7 +229,8 @@ TEST(Embedding, AnAnswerOfOneTokenHasThePromptsEmbedding) {
   const auto want = embed(engine, kText, {});
   for (const Answer& answer : done.answers) EXPECT_EQ(answer.embedding, want);
   ask.embedding->span = GaugeSpan::kResponse;
-  for (const Answer& answer : run_all(engine, {ask})[0].answers) EXPECT_TRUE(answer.embedding.empty());
+  const Finished empty = run_all(engine, {ask})[0];
+  for (const Answer& answer : empty.answers) EXPECT_TRUE(answer.embedding.empty());
 }
 
 }  // namespace
