@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -16,10 +15,13 @@
 #include "kvgauge/engine.h"
 #include "kvgauge/error.h"
 #include "loader/model_config.h"
+#include "measure.h"
 
 namespace {
 
 using namespace kvgauge;
+using bench::median;
+using bench::seconds;
 
 struct Settings {
   EngineOptions engine;
@@ -30,8 +32,6 @@ struct Settings {
 struct Rates {
   double prefill = 0, decode = 0;  // tokens per second
 };
-
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Runs the batch to its end. A step counts as decode if every sequence decoded in it, as prefill if none did.
 Rates measure(Engine& engine, std::int64_t batch, std::int64_t prompt, std::int64_t tokens, const ScoreSpec& scores,
@@ -63,11 +63,6 @@ Rates measure(Engine& engine, std::int64_t batch, std::int64_t prompt, std::int6
   }
   return {static_cast<double>(prefill_tokens) / prefill_time,
           tokens > 1 ? static_cast<double>(decode_tokens) / decode_time : 0};
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
 }
 
 void run(const Settings& settings) {

@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -15,15 +14,18 @@
 #include <vector>
 
 #include "engine/open_backend.h"
-#include "kv/page_layout.h"
 #include "kvgauge/engine.h"
 #include "kvgauge/error.h"
 #include "loader/model_files.h"
+#include "measure.h"
+#include "model/cache_layout.h"
 #include "model/decoder.h"
 
 namespace {
 
 using namespace kvgauge;
+using bench::median;
+using bench::seconds;
 
 struct Settings {
   EngineOptions engine;
@@ -34,8 +36,6 @@ struct Settings {
 struct Pair {
   std::vector<std::int32_t> prompt, response;
 };
-
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::vector<Pair> random_pairs(const Settings& settings, std::int64_t vocab) {
   std::mt19937_64 random(1);
@@ -75,10 +75,7 @@ class Logits {
         backend_(open_backend(settings.engine, files_.config())),
         weights_(load_weights(files_, *backend_)),
         decoder_(files_.config(), weights_, *backend_, step_tokens, 64),
-        layout_{.dtype = backend_->compute_dtype(),
-                .layers = static_cast<int>(files_.config().layers),
-                .kv_heads = static_cast<int>(files_.config().kv_heads),
-                .head_dim = static_cast<int>(files_.config().head_dim)},
+        layout_(page_layout(files_.config(), backend_->compute_dtype())),
         memory_(backend_->allocate(static_cast<std::size_t>(layout_.block_bytes()))),
         pages_(layout_, 1, memory_->data()) {
     backend_->warm_up(step_tokens, kPageTokens);
@@ -111,11 +108,6 @@ class Logits {
   std::unique_ptr<DeviceMemory> memory_;
   PageStorage pages_;
 };
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
 
 void run(const Settings& settings) {
   EngineOptions options = settings.engine;

@@ -16,6 +16,8 @@
 
 namespace kvgauge::cuda {
 
+inline constexpr std::int64_t kGraphRows = 256;  ///< larger decode batches are limited by arithmetic, not by launches
+
 /// A block of the arena, given back with the object.
 class ArenaMemory final : public DeviceMemory {
  public:
@@ -97,7 +99,7 @@ class CudaBackend final : public Backend {
  private:
   /// What the device knows of the lists of the step that runs.
   struct CurrentStep {
-    const std::int32_t* ids = nullptr;          ///< the host's list, by which calls name it
+    const std::int32_t* ids = nullptr;  ///< the host's list, by which calls name it
     const SequenceSlice* sequences = nullptr;
     const std::int32_t* device_ids = nullptr;
     SliceTable table;
@@ -140,7 +142,8 @@ class CudaBackend final : public Backend {
   CurrentStep current_;
   bool ran_a_step_ = false;
 
-  std::unique_ptr<ArenaMemory> attention_scratch_, drawn_, statistics_, statistics_parts_, ends_, difficulties_, layer_steps_;
+  std::unique_ptr<ArenaMemory> attention_scratch_, drawn_, statistics_, statistics_parts_, ends_, difficulties_,
+      layer_steps_;
   std::vector<DeviceTrajectoryItem> trajectory_items_;
   std::vector<PoolItem> pool_items_;
 

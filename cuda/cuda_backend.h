@@ -16,10 +16,12 @@ struct CudaOptions {
 };
 
 /// The back end on one CUDA device (in builds with the emulated device: on that).
-/// @throws DeviceError if there is no driver, it is too old, there is no such device, or its memory is taken; with the remedy
+/// @throws DeviceError if there is no driver, it is too old, there is no such device, or its memory is taken; with the
+/// remedy
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 
-/// The thread's current device is another one until the object ends: for calls from programs that use the runtime themselves.
+/// The thread's current device is another one until the object ends: for calls from programs that use the runtime
+/// themselves.
 class CurrentDevice {
  public:
   explicit CurrentDevice(int device) : before_(exchange(device)) {}

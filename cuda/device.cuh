@@ -1,5 +1,6 @@
 #pragma once
-// What kernels share: indices, number types, 16-byte loads, reductions. Fixed orders everywhere: a reduction gives the same bits on every run.
+// What kernels share: indices, number types, 16-byte loads, reductions. Fixed orders everywhere: a reduction gives the
+// same bits on every run.
 #include <cstdint>
 
 #include "core/ceil_div.h"
@@ -33,7 +34,8 @@ __device__ __forceinline__ T* shared() {
 #endif
 }
 
-/// Count values of T read or written as one access (16 bytes for the memory-bound kernels); the address must be aligned to its size.
+/// Count values of T read or written as one access (16 bytes for the memory-bound kernels); the address must be aligned
+/// to its size.
 template <class T, int Count>
 struct alignas(sizeof(T) * Count) Pack {
   T values[Count];
@@ -73,12 +75,14 @@ __device__ __forceinline__ T warp_sum(T value) {
   return value;
 }
 __device__ __forceinline__ float warp_max(float value) {
-  for (int offset = kWarpSize / 2; offset > 0; offset /= 2) value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, offset));
+  for (int offset = kWarpSize / 2; offset > 0; offset /= 2)
+    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, offset));
   return value;
 }
 
-/// Sum over a one-dimensional block, in every thread, with the same bits everywhere. Barrier contract: every thread of the block calls, the
-/// block is whole warps; it begins and ends with a barrier, so `scratch` ([kWarpSize] in shared memory) may be reused at once.
+/// Sum over a one-dimensional block, in every thread, with the same bits everywhere. Barrier contract: every thread of
+/// the block calls, the block is whole warps; it begins and ends with a barrier, so `scratch` ([kWarpSize] in shared
+/// memory) may be reused at once.
 template <class T>
 __device__ __forceinline__ T block_sum(T value, T* scratch) {
   value = warp_sum(value);

@@ -1,9 +1,11 @@
-// Sums of a window of cached K and V over positions and layers, and the regressor on top of them (ops/kv_pool.h, METHOD.md F.1):
+// Sums of a window of cached K and V over positions and layers, and the regressor on top of them (ops/kv_pool.h,
+// METHOD.md F.1):
 //   f = share * sum_l sum_t part(l, t),   d = w2 . relu(W1 x + b1) + b2,   x = (f - mean) / deviation
-// One block an item. `lanes` threads hold the values of a position in groups of kGroup; the window's rows (layer, kBatch positions) are dealt
-// to the block's teams of `lanes` threads in turn. A batch is summed in f32, batches and teams in double, in an order that the window's
-// length and the numbers of layers and values decide. Then each warp forms hidden units one after another, lanes striding over the features.
-// Read: window * layers * values * sizeof(T), and for the head hidden * (features + 2) * 4 bytes, which items share in the L2 cache.
+// One block an item. `lanes` threads hold the values of a position in groups of kGroup; the window's rows (layer,
+// kBatch positions) are dealt to the block's teams of `lanes` threads in turn. A batch is summed in f32, batches and
+// teams in double, in an order that the window's length and the numbers of layers and values decide. Then each warp
+// forms hidden units one after another, lanes striding over the features. Read: window * layers * values * sizeof(T),
+// and for the head hidden * (features + 2) * 4 bytes, which items share in the L2 cache.
 #include "cuda/kv_pool.h"
 
 #include <algorithm>
@@ -19,9 +21,9 @@ namespace kvgauge::cuda {
 namespace {
 
 constexpr int kThreads = 512, kWarps = kThreads / kWarpSize;
-constexpr int kGroup = 8;    ///< values of one 16-byte load of bf16
-constexpr int kBatch = 16;   ///< positions summed in f32
-constexpr int kUnroll = 8;   ///< reads of a lane that are under way while a hidden unit is formed
+constexpr int kGroup = 8;   ///< values of one 16-byte load of bf16
+constexpr int kBatch = 16;  ///< positions summed in f32
+constexpr int kUnroll = 8;  ///< reads of a lane that are under way while a hidden unit is formed
 constexpr std::size_t kMostShared = std::size_t{160} << 10;
 
 }  // namespace
@@ -61,8 +63,10 @@ __device__ __forceinline__ ValuePlace place_of(const KvPoolKernelArgs& a, int in
 
 /// sums += the group's values at the first `count` of a batch's positions.
 template <class T>
-__device__ __forceinline__ void add_batch(const T* from, const std::int64_t* positions, int count, float (&sums)[kGroup]) {
-  constexpr int kCount = kPackCount<T>, kDepth = kBatch * static_cast<int>(sizeof(bf16_t)) / static_cast<int>(sizeof(T));
+__device__ __forceinline__ void add_batch(const T* from, const std::int64_t* positions, int count,
+                                          float (&sums)[kGroup]) {
+  constexpr int kCount = kPackCount<T>,
+                kDepth = kBatch * static_cast<int>(sizeof(bf16_t)) / static_cast<int>(sizeof(T));
 #pragma unroll 1
   for (int first = 0; first < count; first += kDepth) {
     SixteenBytes raw[kDepth][kGroup / kCount];
@@ -75,12 +79,14 @@ __device__ __forceinline__ void add_batch(const T* from, const std::int64_t* pos
 #pragma unroll
     for (int i = 0; i < kDepth; ++i) {
 #pragma unroll
-      for (int j = 0; j < kGroup; ++j) sums[j] += widened(std::bit_cast<Pack<T, kCount>>(raw[i][j / kCount]).values[j % kCount]);
+      for (int j = 0; j < kGroup; ++j)
+        sums[j] += widened(std::bit_cast<Pack<T, kCount>>(raw[i][j / kCount]).values[j % kCount]);
     }
   }
 }
 
-/// w . x over `count` values, lanes striding in packs of four whatever the alignment, so that the sum's order does not depend on it.
+/// w . x over `count` values, lanes striding in packs of four whatever the alignment, so that the sum's order does not
+/// depend on it.
 __device__ __forceinline__ float warp_dot(const float* w, const float* x, int count, bool aligned) {
   constexpr int kStep = kWarpSize * 4;
   float sums[4] = {};
@@ -110,7 +116,8 @@ __device__ __forceinline__ float warp_dot(const float* w, const float* x, int co
 
 }  // namespace
 
-// Dynamic shared memory: sums of the teams, double [teams][padded_values]; x, float [features]; hidden units, float [hidden].
+// Dynamic shared memory: sums of the teams, double [teams][padded_values]; x, float [features]; hidden units, float
+// [hidden].
 template <class T>
 __global__ void __launch_bounds__(kThreads, 1) kv_pool_kernel(KvPoolKernelArgs a) {
   __shared__ RowPlaces places_of_warps[kWarps];
@@ -129,7 +136,8 @@ __global__ void __launch_bounds__(kThreads, 1) kv_pool_kernel(KvPoolKernelArgs a
 
   constexpr std::int64_t kAlignment = 16;
   const std::int64_t strides = a.pages.block_stride | a.pages.head_stride | a.pages.token_stride;
-  const bool group_strides = a.pages.head_dim % kGroup == 0 && strides * static_cast<std::int64_t>(sizeof(T)) % kAlignment == 0;
+  const bool group_strides =
+      a.pages.head_dim % kGroup == 0 && strides * static_cast<std::int64_t>(sizeof(T)) % kAlignment == 0;
 
   const int team = thread / a.lanes, lane = thread % a.lanes;  // a warp is of one team
   RowPlaces& places = places_of_warps[warp_index()];
@@ -176,7 +184,8 @@ __global__ void __launch_bounds__(kThreads, 1) kv_pool_kernel(KvPoolKernelArgs a
   __syncthreads();
 
   const int head_dim = a.pages.head_dim, summed_heads = a.mean_over_heads ? a.pages.kv_heads : 1;
-  const double share = 1 / (static_cast<double>(a.mean_over_layers ? layers : 1) * (a.mean_over_positions ? window : 1) * summed_heads);
+  const double share =
+      1 / (static_cast<double>(a.mean_over_layers ? layers : 1) * (a.mean_over_positions ? window : 1) * summed_heads);
   for (int c = thread; c < a.features; c += threads) {
     double sum = 0;
     for (int head = 0; head < summed_heads; ++head) {
@@ -200,7 +209,8 @@ __global__ void __launch_bounds__(kThreads, 1) kv_pool_kernel(KvPoolKernelArgs a
   }
   __syncthreads();
   double sum = 0;
-  for (int h = thread; h < a.head.hidden; h += threads) sum += static_cast<double>(a.head.w2[h]) * static_cast<double>(hidden[h]);
+  for (int h = thread; h < a.head.hidden; h += threads)
+    sum += static_cast<double>(a.head.w2[h]) * static_cast<double>(hidden[h]);
   sum = block_sum(sum, scratch);
   if (thread == 0) a.out[blockIdx.x] = static_cast<float>(sum + static_cast<double>(*a.head.b2));
 }

@@ -1,10 +1,12 @@
 // Layer averages of cached K and V, and the steps between neighbouring positions (METHOD.md A.1, A.2, A.5):
-//   e_t = (1/L) sum_l part(l, t)   f32, layers ascending, one product, K's rotation undone on demand;   dr_t = |e_{t+1} - e_t|,  dtheta_t = angle(e_{t+1}, e_t)
-// A block takes kTile consecutive positions of one item, several at a time. The values of a position are dealt to `lanes` threads in groups
-// of kGroup: every thread sums its groups over the layers, and the squares of e and of its difference from the position before in double.
-// Which thread holds which value, and the order of every sum, depend on the number of values only: no tiling, page order or batch shows in
-// the bits. The position before a tile is in the item's state, or is formed again.
-// Read: (span + span / kTile) * layers * values * sizeof(T), once; state 2 * values floats and 2 floats a position written.
+//   e_t = (1/L) sum_l part(l, t)   f32, layers ascending, one product, K's rotation undone on demand;   dr_t = |e_{t+1}
+//   - e_t|,  dtheta_t = angle(e_{t+1}, e_t)
+// A block takes kTile consecutive positions of one item, several at a time. The values of a position are dealt to
+// `lanes` threads in groups of kGroup: every thread sums its groups over the layers, and the squares of e and of its
+// difference from the position before in double. Which thread holds which value, and the order of every sum, depend on
+// the number of values only: no tiling, page order or batch shows in the bits. The position before a tile is in the
+// item's state, or is formed again. Read: (span + span / kTile) * layers * values * sizeof(T), once; state 2 * values
+// floats and 2 floats a position written.
 #include "cuda/kv_trajectory.h"
 
 #include <algorithm>
@@ -22,7 +24,7 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarpSize;
 constexpr int kTile = 32;
-constexpr int kGroup = 8;                     ///< values of one 16-byte load of bf16; a row of e is padded with zeros to whole groups
+constexpr int kGroup = 8;  ///< values of one 16-byte load of bf16; a row of e is padded with zeros to whole groups
 constexpr int kBytesInFlight = 256;  ///< that a thread has asked for at a time
 constexpr int kMostLayers = kBytesInFlight / kGroup / static_cast<int>(sizeof(bf16_t));  ///< that it reads at a time
 
@@ -32,9 +34,9 @@ struct KvTrajectoryKernelArgs {
   PagedKvView pages;
   TrajectoryTable table;
   GaugePart part = GaugePart::kV;
-  int values = 0, padded_values = 0;  ///< of e; in whole groups
-  int padded_layers = 0;              ///< in whole rounds of reads
-  int lanes = 0, slots = 0;           ///< threads of a position, in whole warps; positions at a time
+  int values = 0, padded_values = 0;            ///< of e; in whole groups
+  int padded_layers = 0;                        ///< in whole rounds of reads
+  int lanes = 0, slots = 0;                     ///< threads of a position, in whole warps; positions at a time
   const double* inverse_frequencies = nullptr;  ///< [head_dim / 2]; nullptr: K as it is cached
 };
 
@@ -49,17 +51,17 @@ struct GroupPlace {
 using FourFloats = Pack<float, 4>;
 
 /// K's values come before V's.
-__device__ __forceinline__ GroupPlace place_of(const KvTrajectoryKernelArgs& a, const std::byte* const* bases, int index,
-                                               std::int64_t block, int slot) {
+__device__ __forceinline__ GroupPlace place_of(const KvTrajectoryKernelArgs& a, const std::byte* const* bases,
+                                               int index, std::int64_t block, int slot) {
   const int part_values = a.pages.kv_heads * a.pages.head_dim;
   const int part = index / part_values, inside = index % part_values;
   const int head = inside / a.pages.head_dim;
   return {bases + part * a.padded_layers, block * a.pages.block_stride + head * a.pages.head_stride +
-                                                  slot * a.pages.token_stride + inside % a.pages.head_dim};
+                                              slot * a.pages.token_stride + inside % a.pages.head_dim};
 }
 
-/// sums += the group's values of all layers, ascending. Adding the zeros that stand for layers behind the last changes no bit: a sum that
-/// begins with +0 never is -0.
+/// sums += the group's values of all layers, ascending. Adding the zeros that stand for layers behind the last changes
+/// no bit: a sum that begins with +0 never is -0.
 template <class T>
 __device__ __forceinline__ void add_layers(const GroupPlace& place, int layers, float (&sums)[kGroup]) {
   constexpr int kDepth = kBytesInFlight / (kGroup * static_cast<int>(sizeof(T))), kCount = kPackCount<T>;
@@ -74,7 +76,8 @@ __device__ __forceinline__ void add_layers(const GroupPlace& place, int layers, 
 #pragma unroll
     for (int i = 0; i < kDepth; ++i) {
 #pragma unroll
-      for (int j = 0; j < kGroup; ++j) sums[j] += widened(std::bit_cast<Pack<T, kCount>>(raw[i][j / kCount]).values[j % kCount]);
+      for (int j = 0; j < kGroup; ++j)
+        sums[j] += widened(std::bit_cast<Pack<T, kCount>>(raw[i][j / kCount]).values[j % kCount]);
     }
   }
 }
@@ -95,8 +98,10 @@ __device__ __forceinline__ float sum_of_layers(const GroupPlace& place, int laye
   return sum;
 }
 
-/// Undoes RoPE on K's heads at the start of a row of e, each lane on pairs of its own. Products of two f32 are exact in double.
-__device__ __forceinline__ void turn_back(const KvTrajectoryKernelArgs& a, std::int64_t position, float* row, int lane) {
+/// Undoes RoPE on K's heads at the start of a row of e, each lane on pairs of its own. Products of two f32 are exact in
+/// double.
+__device__ __forceinline__ void turn_back(const KvTrajectoryKernelArgs& a, std::int64_t position, float* row,
+                                          int lane) {
   const int half = a.pages.head_dim / 2;
   for (int i = lane; i < half; i += a.lanes) {
     const Rotation rotation = rotation_by(static_cast<double>(position) * a.inverse_frequencies[i]);
@@ -115,7 +120,8 @@ struct Squares {
 };
 
 /// This thread's part of |e|^2 and, if there is a row before, of |e - before|^2; both rows in shared memory.
-__device__ __forceinline__ Squares squares_of(const float* e, const float* before, int lane, int lanes, int padded_values) {
+__device__ __forceinline__ Squares squares_of(const float* e, const float* before, int lane, int lanes,
+                                              int padded_values) {
   Squares sums;
   for (int index = lane * kGroup; index < padded_values; index += lanes * kGroup) {
 #pragma unroll
@@ -126,7 +132,8 @@ __device__ __forceinline__ Squares squares_of(const float* e, const float* befor
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         const double u = now.values[j], apart = u - static_cast<double>(then.values[j]);
-        sums.norm = fma(u, u, sums.norm);  // spelled out: rows read back and rows just formed go through the same roundings
+        sums.norm =
+            fma(u, u, sums.norm);  // spelled out: rows read back and rows just formed go through the same roundings
         sums.difference = fma(apart, apart, sums.difference);
       }
     }
@@ -136,9 +143,10 @@ __device__ __forceinline__ Squares squares_of(const float* e, const float* befor
 
 }  // namespace
 
-// Entry k of a tile is position first - 1 + k: entry 0 is the position before the tile, taken from the state (`from_state`), formed again
-// (`formed_again`), or not there at all. Its row of e is k % (slots + 1) of a ring, so that the row before stays while the next `slots`
-// rows are formed.
+// Entry k of a tile is position first - 1 + k: entry 0 is the position before the tile, taken from the state
+// (`from_state`), formed again
+// (`formed_again`), or not there at all. Its row of e is k % (slots + 1) of a ring, so that the row before stays while
+// the next `slots` rows are formed.
 template <class T>
 __global__ void __launch_bounds__(kThreads, 2) kv_trajectory_kernel(KvTrajectoryKernelArgs a) {
   __shared__ std::uint64_t item_words[sizeof(DeviceTrajectoryItem) / sizeof(std::uint64_t)];
@@ -154,7 +162,8 @@ __global__ void __launch_bounds__(kThreads, 2) kv_trajectory_kernel(KvTrajectory
   for (int i = thread; i < parts * a.padded_layers; i += threads) {
     const bool value = a.part == GaugePart::kV || i >= a.padded_layers;
     const int at = i % a.padded_layers;
-    const int known = at < layers ? at : layers - 1;  // entries behind the last layer are not read through, but added to
+    const int known =
+        at < layers ? at : layers - 1;  // entries behind the last layer are not read through, but added to
     bases[i] = (value ? a.pages.v_base : a.pages.k_base)[a.table.layers == nullptr ? known : a.table.layers[known]];
   }
   __syncthreads();
@@ -166,7 +175,8 @@ __global__ void __launch_bounds__(kThreads, 2) kv_trajectory_kernel(KvTrajectory
 
   constexpr std::int64_t kAlignment = 16;
   const std::int64_t strides = a.pages.block_stride | a.pages.head_stride | a.pages.token_stride;
-  bool whole_groups = a.pages.head_dim % kGroup == 0 && strides * static_cast<std::int64_t>(sizeof(T)) % kAlignment == 0;
+  bool whole_groups =
+      a.pages.head_dim % kGroup == 0 && strides * static_cast<std::int64_t>(sizeof(T)) % kAlignment == 0;
   for (int i = lane_index(); i < parts * a.padded_layers; i += kWarpSize)
     whole_groups = whole_groups && reinterpret_cast<std::uintptr_t>(bases[i]) % kAlignment == 0;
   whole_groups = __all_sync(kAllLanes, whole_groups);
@@ -190,7 +200,8 @@ __global__ void __launch_bounds__(kThreads, 2) kv_trajectory_kernel(KvTrajectory
     float* const row = ring + static_cast<std::int64_t>(entry % rows) * a.padded_values;
     if (active) {
       const std::int64_t position = first - 1 + entry;
-      const int page = static_cast<int>(position / a.pages.page_tokens), page_slot = static_cast<int>(position % a.pages.page_tokens);
+      const int page = static_cast<int>(position / a.pages.page_tokens),
+                page_slot = static_cast<int>(position % a.pages.page_tokens);
       const std::int64_t block = __shfl_sync(kAllLanes, lane_index() == 0 ? item.blocks[page] : 0, 0);
       for (int index = lane * kGroup; index < a.padded_values; index += a.lanes * kGroup) {
         float sums[kGroup] = {};
@@ -199,11 +210,13 @@ __global__ void __launch_bounds__(kThreads, 2) kv_trajectory_kernel(KvTrajectory
         } else {
 #pragma unroll
           for (int j = 0; j < kGroup; ++j)
-            if (index + j < a.values) sums[j] = sum_of_layers<T>(place_of(a, bases, index + j, block, page_slot), layers);
+            if (index + j < a.values)
+              sums[j] = sum_of_layers<T>(place_of(a, bases, index + j, block, page_slot), layers);
         }
 #pragma unroll
         for (int half = 0; half < kGroup; half += 4)
-          store_pack(row + index + half, FourFloats{{sums[half] * share, sums[half + 1] * share, sums[half + 2] * share, sums[half + 3] * share}});
+          store_pack(row + index + half, FourFloats{{sums[half] * share, sums[half + 1] * share, sums[half + 2] * share,
+                                                     sums[half + 3] * share}});
       }
     }
     __syncthreads();
@@ -285,8 +298,10 @@ void launch_kv_trajectory(const KvTrajectoryArgs& args, const TrajectoryTable& t
   }
 }
 
-void launch_trajectory_ends(const float* first, const float* previous, std::int64_t values, double* out, StreamHandle stream) {
-  launch(stream, LaunchShape{dim3(1), dim3(kThreads), 0}, trajectory_ends_kernel, TrajectoryEndsKernelArgs{first, previous, values, out});
+void launch_trajectory_ends(const float* first, const float* previous, std::int64_t values, double* out,
+                            StreamHandle stream) {
+  launch(stream, LaunchShape{dim3(1), dim3(kThreads), 0}, trajectory_ends_kernel,
+         TrajectoryEndsKernelArgs{first, previous, values, out});
 }
 
 }  // namespace kvgauge::cuda

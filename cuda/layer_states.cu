@@ -1,7 +1,9 @@
-// Running sums of a layer's hidden states (ops/layer_states.h):  sums[c] += states[r, c], rows one after another, in double.
-// A thread has four columns of one item. Read: rows * columns * 4 bytes and the sums, which are written back: 16 * columns bytes an item.
+// Running sums of a layer's hidden states (ops/layer_states.h):  sums[c] += states[r, c], rows one after another, in
+// double. A thread has four columns of one item. Read: rows * columns * 4 bytes and the sums, which are written back:
+// 16 * columns bytes an item.
 //
-// And the steps between the means of neighbouring layers (METHOD.md B), one block a pair of states, which it reads once.
+// And the steps between the means of neighbouring layers (METHOD.md B), one block a pair of states, which it reads
+// once.
 #include "cuda/layer_states.h"
 
 #include <bit>
@@ -44,7 +46,8 @@ __global__ void __launch_bounds__(kThreads, 4) layer_states_kernel(LayerStatesKe
       Pack<float, kPack> rows[kDepth];
 #pragma unroll
       for (int i = 0; i < kDepth; ++i)
-        rows[i] = std::bit_cast<Pack<float, kPack>>(load_constant_16(states + (first + i) * a.stride, first + i < item.rows));
+        rows[i] =
+            std::bit_cast<Pack<float, kPack>>(load_constant_16(states + (first + i) * a.stride, first + i < item.rows));
 #pragma unroll
       for (int i = 0; i < kDepth; ++i) {
         if (first + i < item.rows) {
@@ -90,9 +93,11 @@ __global__ void __launch_bounds__(kStepThreads, 2) layer_steps_kernel(LayerSteps
 
 void launch_layer_states(const LayerStatesArgs& args, const LayerStatesItem* items, StreamHandle stream) {
   if (args.items.empty()) return;
-  const LayerStatesKernelArgs a = {static_cast<const float*>(args.states.data), args.states.stride, args.states.columns, args.state, items};
+  const LayerStatesKernelArgs a = {static_cast<const float*>(args.states.data), args.states.stride, args.states.columns,
+                                   args.state, items};
   launch(stream,
-         LaunchShape{dim3(static_cast<unsigned>(ceil_div(args.states.columns, kThreads * kPack)), static_cast<unsigned>(args.items.size())),
+         LaunchShape{dim3(static_cast<unsigned>(ceil_div(args.states.columns, kThreads * kPack)),
+                          static_cast<unsigned>(args.items.size())),
                      dim3(kThreads), 0},
          layer_states_kernel, a);
 }

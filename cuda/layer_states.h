@@ -8,8 +8,8 @@ namespace kvgauge::cuda {
 /// @param items device memory
 void launch_layer_states(const LayerStatesArgs& args, const LayerStatesItem* items, StreamHandle stream);
 
-/// out[2 i], out[2 i + 1] = distance and angle between the means of states i and i + 1, in double; the last pair is between the first state
-/// and the last.
+/// out[2 i], out[2 i + 1] = distance and angle between the means of states i and i + 1, in double; the last pair is
+/// between the first state and the last.
 /// @param out device memory [2 * states]
 void launch_layer_steps(const LayerSums& sums, double* out, StreamHandle stream);
 

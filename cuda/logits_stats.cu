@@ -5,8 +5,8 @@
 // One block a row. A thread takes kChunk packs of four neighbours at a time; the exponentials are against its largest
 // logit so far, and its sums are scaled (in double) when a chunk has a larger one. Exponentials are f32, the sums of a
 // pack of four too, all others double. The threads' parts are brought to the block's maximum and added in a fixed order
-// that depends on the vocabulary only. Read: vocab * 4 bytes a row, once; between tiles of a vocabulary the threads' parts
-// are written and read (20 KiB a row, beside the 64 KiB of its logits).
+// that depends on the vocabulary only. Read: vocab * 4 bytes a row, once; between tiles of a vocabulary the threads'
+// parts are written and read (20 KiB a row, beside the 64 KiB of its logits).
 #include "cuda/logits_stats.h"
 
 #include <bit>
@@ -102,7 +102,8 @@ __global__ void __launch_bounds__(kThreads, 1) logits_stats_kernel(LogitsStatsKe
   const bool aligned = reinterpret_cast<std::uintptr_t>(row) % sizeof(Pack<float, kPack>) == 0;
 
   RowPart part;
-  RowPart* const kept = a.parts == nullptr ? nullptr : a.parts + static_cast<std::int64_t>(item) * kThreads + threadIdx.x;
+  RowPart* const kept =
+      a.parts == nullptr ? nullptr : a.parts + static_cast<std::int64_t>(item) * kThreads + threadIdx.x;
   if (a.first_token > 0) part = *kept;
   constexpr int kStep = kThreads * kPack;
   static_assert(kVocabTile % (kStep * kChunk) == 0, "a tile is whole chunks: its sums have the order of whole rows");
@@ -124,7 +125,8 @@ __global__ void __launch_bounds__(kThreads, 1) logits_stats_kernel(LogitsStatsKe
   const int draw = a.tables.draws == nullptr ? -1 : a.tables.draws[item];
   const int token = draw >= 0 ? a.tables.drawn[draw] : a.tables.chosen[item];
   if (threadIdx.x == 0 && token >= a.first_token && token < a.first_token + a.columns)
-    a.tables.out[item].chosen_logprob = static_cast<double>(row[token - a.first_token]);  // its logit, for the last tile
+    a.tables.out[item].chosen_logprob =
+        static_cast<double>(row[token - a.first_token]);  // its logit, for the last tile
   if (a.first_token + a.columns < a.vocab) {
     *kept = part;
     return;

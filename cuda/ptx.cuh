@@ -1,6 +1,6 @@
 #pragma once
-// All inline PTX. Each wrapper has a portable meaning beside it, which the emulated build runs; paths for newer processors (wgmma, TMA) would
-// stand behind the same names.
+// All inline PTX. Each wrapper has a portable meaning beside it, which the emulated build runs; paths for newer
+// processors (wgmma, TMA) would stand behind the same names.
 #include <cstdint>
 
 #include "core/dtype.h"
@@ -41,10 +41,12 @@ __device__ __forceinline__ float exp2_approx(float x) {
 #endif
 }
 
-/// d += a b for one warp: a is 16x16 (row-major), b 16x8 (column-major), d 16x8 in f32. Lane l, g = l / 4, c = 2 (l % 4):
-///   a[0] = A[g][c..c+1], a[1] = A[g+8][c..], a[2] = A[g][c+8..], a[3] = A[g+8][c+8..];  b[0] = B[c..c+1][g], b[1] = B[c+8..c+9][g]
-///   d[0..1] = D[g][c..c+1], d[2..3] = D[g+8][c..c+1]
-__device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+/// d += a b for one warp: a is 16x16 (row-major), b 16x8 (column-major), d 16x8 in f32. Lane l, g = l / 4, c = 2 (l %
+/// 4):
+///   a[0] = A[g][c..c+1], a[1] = A[g+8][c..], a[2] = A[g][c+8..], a[3] = A[g+8][c+8..];  b[0] = B[c..c+1][g], b[1] =
+///   B[c+8..c+9][g] d[0..1] = D[g][c..c+1], d[2..3] = D[g+8][c..c+1]
+__device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const std::uint32_t (&a)[4],
+                                                  const std::uint32_t (&b)[2]) {
 #if defined(__CUDACC__)
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -55,8 +57,8 @@ __device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const std::uint
 #endif
 }
 
-/// Four 8x8 matrices of 2-byte elements from shared memory. Lane l gives the address (16-byte aligned) of row l % 8 of matrix l / 8;
-/// out[m] holds elements (l / 4, 2 (l % 4)) and the next of matrix m, or of its transpose.
+/// Four 8x8 matrices of 2-byte elements from shared memory. Lane l gives the address (16-byte aligned) of row l % 8 of
+/// matrix l / 8; out[m] holds elements (l / 4, 2 (l % 4)) and the next of matrix m, or of its transpose.
 __device__ __forceinline__ void ldmatrix_x4(std::uint32_t (&out)[4], const void* row) {
 #if defined(__CUDACC__)
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
@@ -80,15 +82,16 @@ __device__ __forceinline__ void ldmatrix_x4_transposed(std::uint32_t (&out)[4], 
 #endif
 }
 
-/// Sixteen bytes of global memory, aligned to their size, that nothing writes during the launch; zeros if not `valid`, then `from` is not
-/// read. A predicate and no branch, so that many of them are under way at a time.
+/// Sixteen bytes of global memory, aligned to their size, that nothing writes during the launch; zeros if not `valid`,
+/// then `from` is not read. A predicate and no branch, so that many of them are under way at a time.
 struct alignas(16) SixteenBytes {
   std::uint32_t words[4];
 };
 __device__ __forceinline__ SixteenBytes load_constant_16(const void* from, bool valid = true) {
 #if defined(__CUDACC__)
   SixteenBytes out;
-  asm("{ .reg .pred valid;\n setp.ne.u32 valid, %5, 0;\n mov.u32 %0, 0;\n mov.u32 %1, 0;\n mov.u32 %2, 0;\n mov.u32 %3, 0;\n"
+  asm("{ .reg .pred valid;\n setp.ne.u32 valid, %5, 0;\n mov.u32 %0, 0;\n mov.u32 %1, 0;\n mov.u32 %2, 0;\n mov.u32 "
+      "%3, 0;\n"
       "@valid ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4]; }"
       : "=&r"(out.words[0]), "=&r"(out.words[1]), "=&r"(out.words[2]), "=&r"(out.words[3])
       : "l"(__cvta_generic_to_global(from)), "r"(static_cast<std::uint32_t>(valid)));
@@ -98,12 +101,14 @@ __device__ __forceinline__ SixteenBytes load_constant_16(const void* from, bool 
 #endif
 }
 
-/// Starts copying 16 bytes from global to shared memory, both 16-byte aligned; they have landed after cp_async_wait() of their group, for
-/// this thread, and after a barrier behind that for the others. Not `valid`: zeros are written and `from` is not read.
+/// Starts copying 16 bytes from global to shared memory, both 16-byte aligned; they have landed after cp_async_wait()
+/// of their group, for this thread, and after a barrier behind that for the others. Not `valid`: zeros are written and
+/// `from` is not read.
 __device__ __forceinline__ void cp_async_16(void* to, const void* from, bool valid = true) {
 #if defined(__CUDACC__)
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(valid ? 16 : 0) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(valid ? 16 : 0)
+               : "memory");
 #else
   emulator::cp_async_16(to, from, valid);
 #endif

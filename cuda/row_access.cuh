@@ -1,6 +1,7 @@
 #pragma once
-// Rows of matrices, a few neighbouring values a thread: as one access where every row is aligned and made of whole packs (kWhole), value by
-// value otherwise. Which thread has which columns is the same in both cases, so the order of a sum does not depend on the alignment.
+// Rows of matrices, a few neighbouring values a thread: as one access where every row is aligned and made of whole
+// packs (kWhole), value by value otherwise. Which thread has which columns is the same in both cases, so the order of a
+// sum does not depend on the alignment.
 #include "cuda/device.cuh"
 
 namespace kvgauge::cuda {
@@ -40,7 +41,8 @@ __device__ __forceinline__ Pack<T, Count> narrowed(const Pack<float, Count>& pac
 /// True if rows `stride` elements apart may be accessed as packs of `count` elements of `element_bytes`.
 inline bool rows_are_aligned(const void* data, std::int64_t stride, std::int64_t element_bytes, int count) {
   const std::int64_t bytes = element_bytes * count;
-  return reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(bytes) == 0 && stride * element_bytes % bytes == 0;
+  return reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(bytes) == 0 &&
+         stride * element_bytes % bytes == 0;
 }
 
 }  // namespace kvgauge::cuda

@@ -4,12 +4,13 @@
 
 namespace kvgauge::cuda {
 
-/// out[0..2) = |u - v| and the angle between u and v in radians, u = share * to, v = share * from, in double: METHOD.md A.2, A.5. One block;
-/// the order of the sums depends on `count` and the number of threads only. Barrier contract as block_sum's, which it calls.
+/// out[0..2) = |u - v| and the angle between u and v in radians, u = share * to, v = share * from, in double: METHOD.md
+/// A.2, A.5. One block; the order of the sums depends on `count` and the number of threads only. Barrier contract as
+/// block_sum's, which it calls.
 /// @tparam Vector a pointer, or what is indexed like one
 template <class Vector>
-__device__ __forceinline__ void store_step_between(Vector from, Vector to, std::int64_t count, double share, double* scratch,
-                                                   double* out) {
+__device__ __forceinline__ void store_step_between(Vector from, Vector to, std::int64_t count, double share,
+                                                   double* scratch, double* out) {
   double difference = 0, to_squared = 0, from_squared = 0;
   for (std::int64_t i = threadIdx.x; i < count; i += blockDim.x) {
     const double u = to[i] * share, v = from[i] * share, apart = u - v;

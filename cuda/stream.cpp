@@ -29,7 +29,9 @@ Event::Event() {
 }
 Event::~Event() { cudaEventDestroy(event_); }
 void Event::record(StreamHandle stream) const { check_cuda(cudaEventRecord(event_, stream), "cudaEventRecord"); }
-void Event::hold(StreamHandle stream) const { check_cuda(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent"); }
+void Event::hold(StreamHandle stream) const {
+  check_cuda(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent");
+}
 void Event::wait() const { check_cuda(cudaEventSynchronize(event_), "waiting for the device"); }
 
 }  // namespace kvgauge::cuda

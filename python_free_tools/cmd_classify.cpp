@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <tuple>
 
@@ -12,7 +12,7 @@
 #include "core/mapped_file.h"
 #include "core/printable.h"
 #include "embedding_options.h"
-#include "interruption.h"
+#include "job.h"
 #include "kvgauge/error.h"
 #include "labelled_rows.h"
 #include "loader/model_files.h"
@@ -22,9 +22,9 @@
 #include "report/build_info.h"
 #include "report/classification_report.h"
 #include "report/manifest.h"
-#include "report/progress.h"
 #include "requests.h"
 #include "result_file.h"
+#include "text_embedder.h"
 
 namespace kvgauge::cli {
 namespace {
@@ -37,8 +37,6 @@ Examples:
   kvgauge classify --train a.jsonl --test b.jsonl --train-embeddings a.npy --test-embeddings b.npy --all --format json
   kvgauge classify --train a.jsonl --test b.jsonl --train-embeddings a.npy --test-embeddings b.npy --grid 30
 )";
-
-constexpr std::int64_t kWindowBatches = 8;
 
 struct ClassifyOptions {
   ModelOptions model;
@@ -55,70 +53,6 @@ struct ClassifyOptions {
     return std::find(baselines.begin(), baselines.end(), baseline) != baselines.end();
   }
   bool brings_embeddings() const { return !train_embeddings.empty(); }
-};
-
-/// A signal ended the embedding.
-struct Interrupted {};
-
-/// Texts through the engine, many at a time.
-class TextEmbedder {
- public:
-  TextEmbedder(Engine& engine, const ClassifyOptions& options, const EmbeddingSpec& spec, std::int64_t total)
-      : engine_(engine),
-        window_(kWindowBatches * options.model.max_batch),
-        longest_(options.max_length > 0 ? options.max_length : engine.max_model_len()),
-        progress_(options.quiet ? Progress::Style::kNone : Progress::style(false), total, 0) {
-    maker_.prompter = prompter_of(engine);
-    maker_.embedding = spec;
-  }
-
-  /// Embeds the rows at `wanted`; the others stay zero.
-  EmbeddingMatrix embed(const LabelledRows& rows, const std::vector<std::int32_t>& wanted) {
-    EmbeddingMatrix matrix;
-    std::map<std::int64_t, std::int32_t> row_of;
-    for (std::size_t next = 0; next < wanted.size() || !row_of.empty();) {
-      for (; next < wanted.size() && std::ssize(row_of) < window_; ++next)
-        row_of.emplace(submit(rows, wanted[next]), wanted[next]);
-      engine_.step();
-      while (auto finished = engine_.next_finished()) {
-        const auto at = row_of.find(finished->request);
-        take(rows, at->second, *finished, matrix);
-        row_of.erase(at);
-      }
-      progress_.update(done_, engine_.stats().prefill_tokens);
-      if (interruption_.requested()) throw Interrupted();
-    }
-    return matrix;
-  }
-  std::int64_t truncated() const { return truncated_; }
-  void clear_progress() { progress_.clear(); }
-
- private:
-  std::int64_t submit(const LabelledRows& rows, std::int32_t index) {
-    InputRow row;
-    row.plain = true;
-    row.prompt = rows.texts[static_cast<std::size_t>(index)];
-    Request request = maker_.embed(row, longest_);
-    truncated_ += row.text_tokens > std::ssize(request.prompt) ? 1 : 0;
-    return engine_.submit(std::move(request));
-  }
-  void take(const LabelledRows& rows, std::int32_t index, const Finished& finished, EmbeddingMatrix& matrix) {
-    const auto at = static_cast<std::size_t>(index);
-    if (!finished.error.empty()) throw FormatError(cat(rows.file, ":", rows.lines[at], ": ", finished.error));
-    const std::vector<float>& vector = finished.answers.at(0).embedding;
-    if (matrix.values == 0) {
-      matrix.values = std::ssize(vector);
-      matrix.data.resize(rows.labels.size() * vector.size());
-    }
-    std::copy(vector.begin(), vector.end(), matrix.data.begin() + index * matrix.values);
-    ++done_;
-  }
-
-  Engine& engine_;
-  RequestMaker maker_;
-  std::int64_t window_, longest_, done_ = 0, truncated_ = 0;
-  Progress progress_;
-  GracefulInterruption interruption_;
 };
 
 EmbeddingMatrix read_matrix(const std::string& flag, const std::string& path, const LabelledRows& rows) {
@@ -258,6 +192,40 @@ std::string name_of(const ClassifyOptions& o, bool by_model) {
   return name;
 }
 
+// Fills in the embeddings of both files; of the train rows only those that are fitted on.
+/// @return false if a signal ended it
+bool embed_by_model(const ClassifyOptions& o, std::span<const std::vector<std::int32_t>> experiments,
+                    LabelledRows& train, LabelledRows& test, OrderedJson& settings) {
+  Engine engine(engine_options(o.model));
+  settings["model"] = engine.config().name;
+  settings["model-hash"] = engine.files().content_hash();
+  EmbeddingOptions as_it_is = o.embedding;
+  as_it_is.normalize = false;  // after centring, with the features
+  const EmbeddingSpec spec = embedding_spec(as_it_is, "--", engine.config().layers);
+  const std::int64_t longest = longest_text(engine, o.max_length);
+  std::vector<std::int32_t> fitted, all_test(test.labels.size());
+  for (const auto& rows : experiments) fitted.insert(fitted.end(), rows.begin(), rows.end());
+  std::sort(fitted.begin(), fitted.end());
+  fitted.erase(std::unique(fitted.begin(), fitted.end()), fitted.end());
+  std::iota(all_test.begin(), all_test.end(), 0);
+  TextEmbedder embedder(engine, spec,
+                        {.longest = longest,
+                         .window = kWindowBatches * o.model.max_batch,
+                         .total = std::ssize(fitted) + std::ssize(all_test),
+                         .progress = !o.quiet});
+  const bool complete = embedder.embed(train, fitted) && embedder.embed(test, all_test);
+  embedder.clear_progress();
+  if (!complete) {
+    std::fputs("kvgauge: interrupted: nothing is written\n", stderr);
+  } else if (embedder.truncated() > 0 && !o.quiet) {
+    std::fputs(cat("kvgauge: warning: ", embedder.truncated(),
+                   " texts were longer than --max-length or the context and were cut\n")
+                   .c_str(),
+               stderr);
+  }
+  return complete;
+}
+
 int classify(const ClassifyOptions& options, const CLI::App& app) {
   ClassifyOptions o = options;
   if (!o.baseline.empty()) o.baselines = split_list(o.baseline);
@@ -294,35 +262,7 @@ int classify(const ClassifyOptions& options, const CLI::App& app) {
     train.embeddings = read_matrix("--train-embeddings", o.train_embeddings, train);
     test.embeddings = read_matrix("--test-embeddings", o.test_embeddings, test);
   } else if (by_model) {
-    Engine engine(engine_options(o.model));
-    report.settings["model"] = engine.config().name;
-    report.settings["model-hash"] = engine.files().content_hash();
-    EmbeddingOptions as_it_is = o.embedding;
-    as_it_is.normalize = false;  // after centring, with the features
-    const EmbeddingSpec spec = embedding_spec(as_it_is, "--", engine.config().layers);
-    if (o.max_length > engine.max_model_len())
-      throw UsageError(
-          cat("--max-length: ", o.max_length, " tokens were asked for, the context holds ", engine.max_model_len()));
-    std::vector<std::int32_t> fitted, all_test(test.labels.size());
-    for (const auto& rows : experiments) fitted.insert(fitted.end(), rows.begin(), rows.end());
-    std::sort(fitted.begin(), fitted.end());
-    fitted.erase(std::unique(fitted.begin(), fitted.end()), fitted.end());
-    for (std::size_t i = 0; i < all_test.size(); ++i) all_test[i] = static_cast<std::int32_t>(i);
-    TextEmbedder embedder(engine, o, spec, std::ssize(fitted) + std::ssize(all_test));
-    try {
-      train.embeddings = embedder.embed(train, fitted);
-      test.embeddings = embedder.embed(test, all_test);
-    } catch (const Interrupted&) {
-      embedder.clear_progress();
-      std::fputs("kvgauge: interrupted: nothing is written\n", stderr);
-      return kInterrupted;
-    }
-    embedder.clear_progress();
-    if (embedder.truncated() > 0 && !o.quiet)
-      std::fputs(cat("kvgauge: warning: ", embedder.truncated(),
-                     " texts were longer than --max-length or the context and were cut\n")
-                     .c_str(),
-                 stderr);
+    if (!embed_by_model(o, experiments, train, test, report.settings)) return kInterrupted;
   }
   if (!o.baselines_only) check_width(train.embeddings, test.embeddings);
   if (o.grid_layers > 0) {

@@ -77,10 +77,7 @@ int embed(const EmbedOptions& o) {
   job.open = [&o](const Engine& engine) -> std::function<Request(InputRow&)> {
     RequestMaker maker{.prompter = prompter_of(engine)};
     maker.embedding = embedding_spec(o.embedding, "--", engine.config().layers);
-    if (o.max_length > engine.max_model_len())
-      throw UsageError(cat("--max-length: ", o.max_length, " tokens were asked for, the context holds ",
-                           engine.max_model_len(), "; lower it, or raise --max-model-len or --kv-memory"));
-    const std::int64_t longest = o.max_length > 0 ? o.max_length : engine.max_model_len();
+    const std::int64_t longest = longest_text(engine, o.max_length);
     return [maker, longest](InputRow& row) { return maker.embed(row, longest); };
   };
   if (kind != FileKind::kRows)

@@ -33,7 +33,7 @@ Examples:
 
 struct EvaluateOptions {
   std::string input, output = "-", format = "md", nan_policy = "worst", against = "neg_length", manifest,
-              label = "correct", dataset;
+                     label = "correct", dataset;
   std::vector<std::string> scores, compare;  // compare: pairs, flat
   std::int64_t seed = 0, resamples = 1000;
   bool quiet = false;
@@ -73,17 +73,19 @@ EvaluationOptions evaluation_options(const EvaluateOptions& o, const GradedRows&
     if (!is_baseline(score) && std::find(names.begin(), names.end(), score) == names.end())
       throw UsageError(cat(flag, ": no row has '", printable(score), "' under 'scores'; neg_length and complete are ",
                            "the baselines"));
-  EvaluationOptions options{.nan_policy = parse_nan_policy(o.nan_policy),
-                            .bootstrap = {.resamples = static_cast<int>(o.resamples),
-                                          .seed = static_cast<std::uint64_t>(o.seed)},
-                            .against = o.against == "none" ? "" : o.against};
-  for (std::size_t i = 0; i + 1 < o.compare.size(); i += 2) options.compare.emplace_back(o.compare[i], o.compare[i + 1]);
+  EvaluationOptions options{
+      .nan_policy = parse_nan_policy(o.nan_policy),
+      .bootstrap = {.resamples = static_cast<int>(o.resamples), .seed = static_cast<std::uint64_t>(o.seed)},
+      .against = o.against == "none" ? "" : o.against};
+  for (std::size_t i = 0; i + 1 < o.compare.size(); i += 2)
+    options.compare.emplace_back(o.compare[i], o.compare[i + 1]);
   return options;
 }
 
 std::string written(const EvaluationReport& report, const GradedRows& rows, const std::string& format) {
   if (format == "html") return evaluation_html(report, rows);
-  if (format == "json") return evaluation_json(report).dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+  if (format == "json")
+    return evaluation_json(report).dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
   if (format == "csv") return evaluation_csv(report);
   return evaluation_markdown(report);
 }

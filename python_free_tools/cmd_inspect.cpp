@@ -8,9 +8,9 @@
 #include "common_options.h"
 #include "core/cat.h"
 #include "core/json.h"
-#include "kv/page_layout.h"
 #include "kvgauge/error.h"
 #include "loader/model_files.h"
+#include "model/cache_layout.h"
 #include "option_values.h"
 #include "result_file.h"
 
@@ -39,10 +39,7 @@ std::uint64_t memory_for_pages(const InspectOptions& o, std::uint64_t weight_byt
 }
 
 OrderedJson cache_json(const ModelConfig& config, DType dtype, std::uint64_t bytes) {
-  const PageLayout layout{.dtype = dtype,
-                          .layers = static_cast<int>(config.layers),
-                          .kv_heads = static_cast<int>(config.kv_heads),
-                          .head_dim = static_cast<int>(config.head_dim)};
+  const PageLayout layout = page_layout(config, dtype);
   const auto sequences = [&](std::int64_t tokens) {
     return bytes / static_cast<std::uint64_t>(layout.block_bytes()) /
            static_cast<std::uint64_t>((tokens + kPageTokens - 1) / kPageTokens);

@@ -48,8 +48,9 @@ CandidateFormat candidate_format(const RunOptions& o, const ScoreGroups& groups)
   if (!o.dataset.empty()) {
     format.dataset = parse_dataset(o.dataset);
     if (!reads_answers)
-      throw UsageError("--dataset: answers are read out of texts for --select majority and --scores semantic-entropy "
-                       "only; add one of them");
+      throw UsageError(
+          "--dataset: answers are read out of texts for --select majority and --scores semantic-entropy "
+          "only; add one of them");
   }
   if (o.select.empty()) return format;
   if (o.samples == 1) throw UsageError("--select: --n is 1, there is nothing to choose from; give --n 2 or more");

@@ -6,8 +6,8 @@
 #include <filesystem>
 
 #include "core/cat.h"
-#include "engine/open_backend.h"
 #include "core/printable.h"
+#include "engine/open_backend.h"
 #include "kvgauge/error.h"
 #include "loader/model_files.h"
 #include "option_values.h"
@@ -36,9 +36,11 @@ GaugeSpan span_of(const std::string& text) {
 void turn_on(ScoreGroups& groups, const std::string& group, AnswerCount answers) {
   const bool compares = group == "eigenscore" || group == "semantic-entropy";
   if (compares && answers == AnswerCount::kOne)
-    throw UsageError(cat("--scores: the group '", group, "' compares a question's answers, --n is 1; give --n 2 or more"));
+    throw UsageError(
+        cat("--scores: the group '", group, "' compares a question's answers, --n is 1; give --n 2 or more"));
   if (group == "semantic-entropy" && answers == AnswerCount::kAsRowsHave)
-    throw UsageError("--scores: the group 'semantic-entropy' is of the texts that `kvgauge run --n` samples; ask for it there");
+    throw UsageError(
+        "--scores: the group 'semantic-entropy' is of the texts that `kvgauge run --n` samples; ask for it there");
   if (group == "kv-coe")
     groups.spec.kv_coe = true;
   else if (group == "prob")
@@ -124,7 +126,8 @@ void add_score_options(CLI::App& app, ScoreOptions& o) {
              "hidden-state CoE's last state: after the final norm, or before it (on)");
   app.add_flag("--trajectory", o.trajectory, "add the arrays dr and dtheta to scores.kv_coe");
   app.add_flag("--output-ids", o.output_ids, "add prompt_ids and output_ids, for `kvgauge score`");
-  app.add_flag("--embed", o.embed, "add `embedding`: the cache over the positions of --span, pooled as the flags --embed-... say");
+  app.add_flag("--embed", o.embed,
+               "add `embedding`: the cache over the positions of --span, pooled as the flags --embed-... say");
   add_embedding_options(app, o.embedding, kEmbedPrefix);
 }
 

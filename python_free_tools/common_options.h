@@ -72,7 +72,8 @@ EngineOptions engine_options(const ModelOptions& options);
 ScoreGroups score_groups(const ScoreOptions& options, AnswerCount answers);
 /// --layers as layers of the model; opens its configuration only where not all are asked for. @throws UsageError
 std::vector<std::int32_t> resolve_layers(const ScoreOptions& options, const EngineOptions& engine);
-/// --embed: what of each answer is embedded, over the positions of --span. @throws UsageError for layers the model lacks
+/// --embed: what of each answer is embedded, over the positions of --span. @throws UsageError for layers the model
+/// lacks
 std::optional<EmbeddingSpec> answer_embedding(const ScoreOptions& options, std::int64_t model_layers);
 /// Checks of combinations. @throws UsageError
 void check_job(const JobOptions& options);

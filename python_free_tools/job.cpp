@@ -16,8 +16,6 @@
 namespace kvgauge::cli {
 namespace {
 
-constexpr std::int64_t kWindowBatches =
-    8;  // rows read ahead of the oldest one that is not written: bounds the memory of a job
 constexpr int kShownWarnings = 20;
 
 enum class Level { kError, kWarn, kInfo, kDebug };
@@ -210,7 +208,8 @@ int run_job(Job job) {
   if (complete) job.manifest.finished = utc_now();
   if (output->is_regular()) write_manifest(job.options.output, job.manifest);
   if (totals.truncated > 0)
-    say(job, Level::kWarn, cat("warning: ", totals.truncated, " texts were longer than --max-length or the context and were cut"));
+    say(job, Level::kWarn,
+        cat("warning: ", totals.truncated, " texts were longer than --max-length or the context and were cut"));
   const EngineStats stats = engine.stats();
   say(job, Level::kInfo,
       fmt::format("{} rows, {} failed, {} completion tokens; {:.1f} s, {:.0f} tok/s", totals.rows, totals.failed,
@@ -221,9 +220,10 @@ int run_job(Job job) {
           stats.cached_tokens, " from the prefix cache, ", stats.preemptions, " preemptions, ", stats.gauge_calls,
           " gauge and ", stats.stats_calls, " statistics calls"));
   if (!complete) {
-    const char* const remedy = output->resumable()    ? "; go on with --resume"
-                               : output->is_regular() ? " to nothing that can be continued: this format is made as a whole"
-                                                      : "";
+    const char* const remedy = output->resumable() ? "; go on with --resume"
+                               : output->is_regular()
+                                   ? " to nothing that can be continued: this format is made as a whole"
+                                   : "";
     say(job, Level::kError, cat("interrupted: ", totals.rows, " rows are written", remedy));
     return kInterrupted;
   }

@@ -11,6 +11,9 @@
 
 namespace kvgauge::cli {
 
+/// Rows under way, in batches: those read ahead of the oldest one that is not done. Bounds the memory of a job.
+inline constexpr std::int64_t kWindowBatches = 8;
+
 /// A verb that turns rows into requests and finished requests into rows. What `run` and `score` share:
 /// the order of checks (everything that can be refused is refused before the model is loaded), resume, progress,
 /// interruption.

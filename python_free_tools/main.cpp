@@ -30,8 +30,8 @@ kvgauge VERB --help explains a verb. Exit codes: 0 done, 1 some rows failed, 2 b
 
 void print_version() {
   const BuildInfo& info = build_info();
-  std::printf("kvgauge %s (commit %s)\nbuild: %s\ndevices: %s\ncpu: %s\n", info.version.c_str(),
-              info.commit.c_str(), info.options.c_str(), device_features().c_str(), cpu_features().c_str());
+  std::printf("kvgauge %s (commit %s)\nbuild: %s\ndevices: %s\ncpu: %s\n", info.version.c_str(), info.commit.c_str(),
+              info.options.c_str(), device_features().c_str(), cpu_features().c_str());
 }
 
 // An unknown flag or verb, with the one that was probably meant.
@@ -59,7 +59,8 @@ int run(int argc, char** argv) {
       "right",
       "kvgauge");
   std::vector<Command> commands;
-  for (const auto add : {add_run, add_score, add_grade, add_evaluate, add_embed, add_classify, add_inspect, add_tokenize, add_bench})
+  for (const auto add :
+       {add_run, add_score, add_grade, add_evaluate, add_embed, add_classify, add_inspect, add_tokenize, add_bench})
     commands.push_back(add(root));
   root.get_formatter()->label("SUBCOMMAND", "VERB");
   root.get_formatter()->label("Subcommands", "Verbs");
@@ -89,7 +90,8 @@ int run(int argc, char** argv) {
   if (const auto extras = root.remaining(); !extras.empty()) throw unknown(root, "", extras.front());
   if (!version)
     throw UsageError(
-        "no verb given, one of run, score, grade, evaluate, embed, classify, inspect, tokenize was needed; kvgauge --help shows how");
+        "no verb given, one of run, score, grade, evaluate, embed, classify, inspect, tokenize was needed; kvgauge "
+        "--help shows how");
   print_version();
   return kDone;
 }

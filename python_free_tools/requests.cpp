@@ -33,6 +33,13 @@ std::optional<std::int32_t> end_of_turn(const Engine& engine) {
   return eos;
 }
 
+std::int64_t longest_text(const Engine& engine, std::int64_t max_length) {
+  if (max_length > engine.max_model_len())
+    throw UsageError(cat("--max-length: ", max_length, " tokens were asked for, the context holds ",
+                         engine.max_model_len(), "; lower it, or raise --max-model-len or --kv-memory"));
+  return max_length > 0 ? max_length : engine.max_model_len();
+}
+
 Request RequestMaker::generate(const InputRow& row) const {
   const RowOverrides& own = row.overrides;
   Request request;

@@ -43,4 +43,8 @@ void check_template(const PromptOptions& options, const ModelFiles& files);
 /// The token that ends a turn of the chat: the tokenizer's EOS if it ends a response, else the first that does.
 std::optional<std::int32_t> end_of_turn(const Engine& engine);
 
+/// Tokens that a text may have: --max-length, or what the context holds if it is 0. @throws UsageError if the context
+/// holds less
+std::int64_t longest_text(const Engine& engine, std::int64_t max_length);
+
 }  // namespace kvgauge::cli

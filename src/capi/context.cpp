@@ -1,8 +1,8 @@
-#include <charconv>
 #include <cstdio>
 #include <string_view>
 
 #include "capi/handles.h"
+#include "core/device_name.h"
 #include "core/printable.h"
 #include "cpu/cpu_backend.h"
 #if defined(KVGAUGE_CUDA) || defined(KVGAUGE_EMULATED)
@@ -14,9 +14,12 @@ namespace {
 
 thread_local std::string last_error;
 
+constexpr int kMostThreads = 4096;
+
+#if defined(KVGAUGE_CUDA) || defined(KVGAUGE_EMULATED)
 constexpr std::uint64_t kDeviceMemory = std::uint64_t{64} << 20;
 constexpr std::uint64_t kLeastDeviceMemory = std::uint64_t{4} << 20;  // two sets of a call's lists
-constexpr int kMostThreads = 4096;
+#endif
 
 #if defined(KVGAUGE_CUDA)
 constexpr const char* kDevices = "cpu|cuda|cuda:N";
@@ -29,17 +32,12 @@ constexpr const char* kDevices = "cpu";
 /// The device that a name means in this build; nothing for one that is not among kDevices.
 std::optional<int> device_index([[maybe_unused]] std::string_view device) {
 #if defined(KVGAUGE_CUDA)
-  if (device == "cuda") return 0;
-  constexpr std::string_view kPrefix = "cuda:";
-  if (!device.starts_with(kPrefix)) return std::nullopt;
-  int index = -1;
-  const char* const end = device.data() + device.size();
-  const auto [rest, error] = std::from_chars(device.data() + kPrefix.size(), end, index);
-  if (error == std::errc() && rest == end && index >= 0) return index;
+  return cuda_index(device);
 #elif defined(KVGAUGE_EMULATED)
-  if (device == "emulated") return 0;
-#endif
+  return device == "emulated" ? std::optional(0) : std::nullopt;
+#else
   return std::nullopt;
+#endif
 }
 
 void open(Context& context, const kvgauge_context_options& options) {

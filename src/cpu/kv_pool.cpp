@@ -14,7 +14,8 @@ struct PoolScratch {
   float* hidden;
 };
 constexpr std::size_t scratch_bytes(std::int64_t values, std::int64_t features, std::int64_t hidden) {
-  return (static_cast<std::size_t>(values) * sizeof(double) + static_cast<std::size_t>(features + hidden) * sizeof(float) + 127) /
+  return (static_cast<std::size_t>(values) * sizeof(double) +
+          static_cast<std::size_t>(features + hidden) * sizeof(float) + 127) /
          64 * 64;
 }
 
@@ -31,7 +32,8 @@ void sum_window(const KvPoolArgs& args, const PoolItem& item, double* sums) {
       for (const bool value : {false, true}) {
         if (args.spec.part == (value ? GaugePart::kK : GaugePart::kV)) continue;
         for (int head = 0; head < pages.kv_heads; ++head, to += pages.head_dim) {
-          const T* row = reinterpret_cast<const T*>(value ? pages.v(layer, block, head, slot) : pages.k(layer, block, head, slot));
+          const T* row =
+              reinterpret_cast<const T*>(value ? pages.v(layer, block, head, slot) : pages.k(layer, block, head, slot));
           for (int j = 0; j < pages.head_dim; ++j) to[j] += static_cast<double>(to_float(row[j]));
         }
       }
@@ -42,14 +44,17 @@ void sum_window(const KvPoolArgs& args, const PoolItem& item, double* sums) {
 /// Sums over layers, positions and perhaps heads, divided as the spec says.
 void form_features(const KvPoolArgs& args, const PoolItem& item, const double* sums, float* features) {
   const int head_dim = args.pages.head_dim, heads = args.pages.kv_heads;
-  const double layers = static_cast<double>(args.spec.layers.empty() ? args.pages.layers : std::ssize(args.spec.layers));
-  const double share = 1 / ((args.spec.mean_over_layers ? layers : 1) * (args.spec.mean_over_positions ? static_cast<double>(item.end - item.begin) : 1) *
+  const double layers =
+      static_cast<double>(args.spec.layers.empty() ? args.pages.layers : std::ssize(args.spec.layers));
+  const double share = 1 / ((args.spec.mean_over_layers ? layers : 1) *
+                            (args.spec.mean_over_positions ? static_cast<double>(item.end - item.begin) : 1) *
                             (args.spec.mean_over_heads ? heads : 1));
   const int summed = args.spec.mean_over_heads ? heads : 1;
   const std::int64_t count = pool_features(args.spec, args.pages);
   for (std::int64_t c = 0; c < count; ++c) {
     double sum = 0;
-    for (int head = 0; head < summed; ++head) sum += sums[c / head_dim * summed * head_dim + head * head_dim + c % head_dim];
+    for (int head = 0; head < summed; ++head)
+      sum += sums[c / head_dim * summed * head_dim + head * head_dim + c % head_dim];
     features[c] = static_cast<float>(sum * share);
   }
 }

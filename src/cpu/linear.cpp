@@ -73,8 +73,8 @@ void CpuBackend::linear(const LinearArgs& args) {
   const PackedMatrix& matrix = matrices_[static_cast<std::size_t>(args.weight.handle)];
   KVGAUGE_CHECK(x.dtype == compute_dtype_ && x.columns == matrix.columns, "x is ", name(x.dtype), "[", x.rows, ",",
                 x.columns, "], the weight takes ", name(compute_dtype_), " of ", matrix.columns, " columns");
-  KVGAUGE_CHECK(out.dtype == DType::kF32 && out.rows >= x.rows, "out is ", name(out.dtype), "[", out.rows, ",", out.columns,
-                "]");
+  KVGAUGE_CHECK(out.dtype == DType::kF32 && out.rows >= x.rows, "out is ", name(out.dtype), "[", out.rows, ",",
+                out.columns, "]");
   check_features(args);
   static_assert(kFeatureStep % kPanelColumns == 0);
   const PanelRange weight{.panels = matrix.data.data() + args.first_feature / kPanelColumns * matrix.panel_bytes,
@@ -86,9 +86,9 @@ void CpuBackend::linear(const LinearArgs& args) {
   std::int64_t row = 0;
   if (onednn_ && x.stride == x.columns && out.stride == out.columns) {
     while (x.rows - row >= OneDnnProducts::kLeastRows) {
-      const std::int64_t done = onednn_->run(static_cast<const std::byte*>(x.data) + row * x.stride * element,
-                                             x.rows - row, weight.panels, weight.features, weight.depth,
-                                             static_cast<float*>(out.data) + row * out.stride);
+      const std::int64_t done =
+          onednn_->run(static_cast<const std::byte*>(x.data) + row * x.stride * element, x.rows - row, weight.panels,
+                       weight.features, weight.depth, static_cast<float*>(out.data) + row * out.stride);
       if (done == 0) break;
       row += done;
     }

@@ -33,8 +33,8 @@ TokenLogitStats statistics(const RowStats& row, float chosen) {
   return stats;
 }
 
-// Takes in what another part of the row has. exp(z - new) = exp(z - old) f with f = exp(old - new), z - new = (z - old) +
-// (old - new).
+// Takes in what another part of the row has. exp(z - new) = exp(z - old) f with f = exp(old - new), z - new = (z - old)
+// + (old - new).
 void absorb(RowStats& row, RowStats part) {
   const float maximum = std::max(row.maximum, part.maximum);
   for (RowStats* const one : {&row, &part}) {
@@ -66,7 +66,8 @@ void CpuBackend::logits_stats(const LogitsStatsArgs& args) {
     KVGAUGE_CHECK(args.draws[i] < 0 || token(i) < vocab, "token ", token(i), " of ", vocab);
   }
   if (args.first_token == 0) judged_.assign(args.rows.size(), {});
-  KVGAUGE_CHECK(judged_.size() == args.rows.size(), args.rows.size(), " rows of a tile, ", judged_.size(), " of the first");
+  KVGAUGE_CHECK(judged_.size() == args.rows.size(), args.rows.size(), " rows of a tile, ", judged_.size(),
+                " of the first");
   parallel(static_cast<std::int64_t>(args.rows.size()), std::ssize(args.rows) * args.logits.columns < 8'192,
            [&](std::int64_t i, int) {
              const auto at = static_cast<std::size_t>(i);
@@ -83,7 +84,8 @@ void CpuBackend::logits_stats(const LogitsStatsArgs& args) {
              const std::int64_t place = token(at) - args.first_token;
              if (place >= 0 && place < args.logits.columns) row.chosen = z[place];
              if (args.is_last_tile())
-               args.out[at] = row.stats.usable() && token(at) >= 0 ? statistics(row.stats, row.chosen) : undefined_stats();
+               args.out[at] =
+                   row.stats.usable() && token(at) >= 0 ? statistics(row.stats, row.chosen) : undefined_stats();
            });
 }
 

@@ -39,10 +39,12 @@ std::string reason_in_scores(const Request& request, std::int64_t layers) {
   const ScoreSpec& scores = request.scores;
   for (std::size_t i = 0; i < scores.layers.size(); ++i)
     if (scores.layers[i] < 0 || scores.layers[i] >= layers || (i > 0 && scores.layers[i] <= scores.layers[i - 1]))
-      return cat("layers: found ", scores.layers[i], " at place ", i, ", ascending numbers below ", layers, " were needed");
+      return cat("layers: found ", scores.layers[i], " at place ", i, ", ascending numbers below ", layers,
+                 " were needed");
   const auto answers = static_cast<std::int64_t>(request.further_responses.size()) + 1;
   if (scores.eigenscore && std::max(answers, request.samples) > kMostCompared)
-    return cat("eigenscore: ", std::max(answers, request.samples), " answers, at most ", kMostCompared, " can be compared");
+    return cat("eigenscore: ", std::max(answers, request.samples), " answers, at most ", kMostCompared,
+               " can be compared");
   return "";
 }
 
@@ -76,7 +78,8 @@ std::string reason_to_refuse(const Request& request, const ModelConfig& config, 
   }
   if (request.response) {
     auto reason = reason_in_response(*request.response, prompt, config.vocab, max_model_len);
-    for (auto next = request.further_responses.begin(); reason.empty() && next != request.further_responses.end(); ++next)
+    for (auto next = request.further_responses.begin(); reason.empty() && next != request.further_responses.end();
+         ++next)
       reason = reason_in_response(next->tokens, prompt, config.vocab, max_model_len);
     return reason;
   }

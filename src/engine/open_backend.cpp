@@ -1,10 +1,10 @@
 #include "engine/open_backend.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
 #include "core/cat.h"
+#include "core/device_name.h"
 #include "core/printable.h"
 #include "cpu/cpu_backend.h"
 #include "kvgauge/error.h"
@@ -25,18 +25,6 @@ constexpr bool kHasEmulated = true;
 #else
 constexpr bool kHasEmulated = false;
 #endif
-
-/// N of "cuda" (0) and "cuda:N".
-std::optional<int> cuda_index(const std::string& device) {
-  if (device == "cuda") return 0;
-  constexpr std::string_view kPrefix = "cuda:";
-  if (!device.starts_with(kPrefix)) return std::nullopt;
-  int index = -1;
-  const char* const end = device.data() + device.size();
-  const auto [rest, error] = std::from_chars(device.data() + kPrefix.size(), end, index);
-  if (error != std::errc() || rest != end || index < 0) return std::nullopt;
-  return index;
-}
 
 DType compute_dtype(const EngineOptions& options, const ModelConfig& config, bool device_has_bf16) {
   if (options.dtype == "f32") return DType::kF32;

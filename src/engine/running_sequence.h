@@ -18,9 +18,9 @@ struct RequestGroup;
 /// One answer in the making: what the scheduler sees (the base), and what the engine adds to it.
 struct RunningSequence : Sequence {
   RequestGroup* group = nullptr;
-  std::int64_t sample = 0;             ///< index among the request's answers
-  std::vector<std::int32_t> response;  ///< sampled so far, or all teacher-forced tokens
-  std::vector<TokenLogitStats> stats;  ///< one per response token whose logits have been seen; empty unless asked for
+  std::int64_t sample = 0;               ///< index among the request's answers
+  std::vector<std::int32_t> response;    ///< sampled so far, or all teacher-forced tokens
+  std::vector<TokenLogitStats> stats;    ///< one per response token whose logits have been seen; empty unless asked for
   std::optional<TrajectoryGauge> gauge;  ///< until the sequence is done
   TrajectorySums trajectory;             ///< from then on
   TrajectorySteps steps;                 ///< if they were asked for
@@ -45,7 +45,7 @@ struct RequestGroup {
   std::vector<std::unique_ptr<RunningSequence>>
       sequences;  ///< the first one prefills the prompt; the others fork from it
   std::int64_t unfinished = 0;
-  bool forked = false;  ///< the other answers have left the first one
+  bool forked = false;         ///< the other answers have left the first one
   PromptStates prompt_states;  ///< of hidden-state CoE, if it was asked for
   double submitted_ms = 0, started_ms = -1, first_token_ms = -1;
 

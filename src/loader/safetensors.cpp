@@ -153,7 +153,8 @@ SafetensorsContents read_safetensors(std::span<const std::byte> file, std::strin
     throw FormatError(cat(where, ": '__metadata__' is ", parsed.metadata.type_name(), ", an object was needed"));
   for (const auto& [key, value] : parsed.metadata.items()) {
     if (!value.is_string())
-      throw FormatError(cat(where, ": metadata '", printable(key), "' is ", value.type_name(), ", a string was needed"));
+      throw FormatError(
+          cat(where, ": metadata '", printable(key), "' is ", value.type_name(), ", a string was needed"));
     contents.metadata[key] = value.get<std::string>();
   }
   return contents;

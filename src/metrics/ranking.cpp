@@ -59,8 +59,7 @@ double kendall_tau_b(const std::vector<RocVertex>& vertices, double auroc) {
   const double untied_labels = static_cast<double>(total.fp) * static_cast<double>(total.tp);
   double untied_scores = rows * (rows - 1) / 2;
   for (std::size_t i = 1; i < vertices.size(); ++i) {
-    const double tied =
-        static_cast<double>(vertices[i].fp - vertices[i - 1].fp + vertices[i].tp - vertices[i - 1].tp);
+    const double tied = static_cast<double>(vertices[i].fp - vertices[i - 1].fp + vertices[i].tp - vertices[i - 1].tp);
     untied_scores -= tied * (tied - 1) / 2;
   }
   return untied_scores > 0 ? (2 * auroc - 1) * untied_labels / std::sqrt(untied_scores * untied_labels) : kUndefined;

@@ -12,7 +12,8 @@
 namespace kvgauge {
 namespace {
 
-constexpr std::int64_t kLeastTileValues = std::int64_t{1} << 21;  // so that small vocabularies take a step's rows at once
+constexpr std::int64_t kLeastTileValues = std::int64_t{1}
+                                          << 21;  // so that small vocabularies take a step's rows at once
 
 }  // namespace
 
@@ -23,8 +24,9 @@ Decoder::Decoder(const ModelConfig& config, const Weights& weights, Backend& bac
       backend_(backend),
       max_rows_(max_rows),
       max_logit_rows_(max_logit_rows),
-      max_tile_rows_(std::clamp(std::max(kLeastTileValues, max_logit_rows * config.vocab) / std::min(config.vocab, kVocabTile),
-                                max_logit_rows, std::max(max_rows, max_logit_rows))),
+      max_tile_rows_(
+          std::clamp(std::max(kLeastTileValues, max_logit_rows * config.vocab) / std::min(config.vocab, kVocabTile),
+                     max_logit_rows, std::max(max_rows, max_logit_rows))),
       inverse_frequencies_(rope_inverse_frequencies(config)) {
   const std::int64_t compute = static_cast<std::int64_t>(size_of(backend.compute_dtype())), f32 = sizeof(float);
   const std::int64_t qkv = (config.heads + 2 * config.kv_heads) * config.head_dim, q = config.heads * config.head_dim;
@@ -42,7 +44,8 @@ Decoder::Decoder(const ModelConfig& config, const Weights& weights, Backend& bac
       Part{&delta_, max_rows * config.hidden * f32},
       Part{&logit_states_, max_tile_rows_ * config.hidden * f32},
       Part{&logit_normed_, max_tile_rows_ * config.hidden * compute},
-      Part{&logits_, std::max(max_logit_rows * config.vocab, max_tile_rows_ * std::min(config.vocab, kVocabTile)) * f32},
+      Part{&logits_,
+           std::max(max_logit_rows * config.vocab, max_tile_rows_ * std::min(config.vocab, kVocabTile)) * f32},
   };
   const auto rounded = [](std::int64_t bytes) { return (bytes + 63) / 64 * 64; };
   std::int64_t total = 0;
@@ -105,8 +108,8 @@ void Decoder::layers(const StepBatch& batch) {
   leave_state(config_.layers, batch, residual);
 }
 
-// What is asked of a state: 0 is the embeddings, l the output of block l, for which its successor has just added what was
-// pending. The last one is summed after the final norm for those who want it so, and tapped before it.
+// What is asked of a state: 0 is the embeddings, l the output of block l, for which its successor has just added what
+// was pending. The last one is summed after the final norm for those who want it so, and tapped before it.
 void Decoder::leave_state(std::int64_t state, const StepBatch& batch, const MatrixView& residual) {
   if (!batch.tapped.empty() && state == tapped_layer(config_.layers))
     backend_.embed({.table = residual.data,  // a gather of rows, as in logits()
@@ -122,7 +125,8 @@ void Decoder::leave_state(std::int64_t state, const StepBatch& batch, const Matr
   }
   const auto normed = static_cast<std::size_t>(batch.states_normed);
   if (normed > 0) {
-    const MatrixView out = matrix(delta_, DType::kF32, residual.rows, config_.hidden);  // what was pending is added: free
+    const MatrixView out =
+        matrix(delta_, DType::kF32, residual.rows, config_.hidden);  // what was pending is added: free
     backend_.rms_norm({.residual = residual,
                        .x = {},
                        .weight = weights_.output_norm,

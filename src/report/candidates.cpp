@@ -12,18 +12,14 @@
 namespace kvgauge {
 namespace {
 
+constexpr std::string_view kMajority = "majority";
+
 void collect_paths(const OrderedJson& scores, const std::string& prefix, std::vector<std::string>& paths) {
   for (const auto& member : scores.items()) {
     const OrderedJson& value = member.value();
     if (value.is_object()) collect_paths(value, prefix + member.key() + ".", paths);
     if (value.is_null() || value.is_number_float()) paths.push_back(prefix + member.key());
   }
-}
-
-std::vector<std::string> texts_of(const Finished& finished) {
-  std::vector<std::string> texts;
-  for (const Answer& answer : finished.answers) texts.push_back(answer.text);
-  return texts;
 }
 
 }  // namespace
@@ -73,6 +69,13 @@ AnswerClusters cluster_answers(std::span<const std::string> texts, Dataset datas
   return clusters;
 }
 
+AnswerClusters cluster_answers(const Finished& finished, const CandidateFormat& format) {
+  if (finished.answers.size() < 2 || (format.select != kMajority && !format.semantic_entropy)) return {};
+  std::vector<std::string> texts;
+  for (const Answer& answer : finished.answers) texts.push_back(answer.text);
+  return cluster_answers(texts, format.dataset);
+}
+
 std::int64_t majority_choice(const AnswerClusters& clusters) {
   std::vector<std::int64_t> votes(clusters.states_answer.size());
   for (const std::int32_t cluster : clusters.of)
@@ -91,15 +94,15 @@ std::int64_t best_choice(std::span<const double> values, std::string_view path) 
 }
 
 std::int64_t selected_answer(const Finished& finished, std::span<const OrderedJson> scores,
-                             const CandidateFormat& format) {
+                             const CandidateFormat& format, const AnswerClusters& clusters) {
   if (format.select.empty() || finished.answers.size() < 2) return 0;
-  if (format.select == "majority") return majority_choice(cluster_answers(texts_of(finished), format.dataset));
+  if (format.select == kMajority) return majority_choice(clusters);
   std::vector<double> values;
   for (const OrderedJson& answer : scores) values.push_back(score_at(answer, format.select));
   return best_choice(values, format.select);
 }
 
-OrderedJson group_scores_json(const Finished& finished, const CandidateFormat& format) {
+OrderedJson group_scores_json(const Finished& finished, const CandidateFormat& format, const AnswerClusters& clusters) {
   OrderedJson json = OrderedJson::object();
   if (finished.answers.size() < 2) return json;
   if (finished.eigenscore) {
@@ -109,7 +112,6 @@ OrderedJson group_scores_json(const Finished& finished, const CandidateFormat& f
   if (!format.semantic_entropy) return json;
   std::vector<double> logprobs;
   for (const Answer& answer : finished.answers) logprobs.push_back(answer.prob ? answer.prob->seq_logprob : kUndefined);
-  const AnswerClusters clusters = cluster_answers(texts_of(finished), format.dataset);
   const SemanticEntropy entropy = semantic_entropy(clusters.of, logprobs);
   json["semantic_entropy"] = number_json(entropy.mean);
   json["semantic_entropy_normalized"] = number_json(entropy.normalized);

@@ -33,6 +33,9 @@ struct AnswerClusters {
 };
 AnswerClusters cluster_answers(std::span<const std::string> texts, Dataset dataset);
 
+/// Those of a finished request, if `format` asks for majority or semantic entropy; else none.
+AnswerClusters cluster_answers(const Finished& finished, const CandidateFormat& format);
+
 /// The first answer of the largest cluster that states an answer, 0 if none does; of equal ones the cluster that comes
 /// first.
 std::int64_t majority_choice(const AnswerClusters& clusters);
@@ -41,11 +44,12 @@ std::int64_t majority_choice(const AnswerClusters& clusters);
 /// chosen only where there is nothing else, and then the first.
 std::int64_t best_choice(std::span<const double> values, std::string_view path);
 
-/// What `format` selects. @param scores scores_json() of each answer
+/// What `format` selects. @param scores scores_json() of each answer, @param clusters cluster_answers() of them
 std::int64_t selected_answer(const Finished& finished, std::span<const OrderedJson> scores,
-                             const CandidateFormat& format);
+                             const CandidateFormat& format, const AnswerClusters& clusters);
 
-/// `group_scores` of a row: eigenscore, eigenscore_kv, semantic_entropy*, majority, as far as they were asked for. Empty for a single answer.
-OrderedJson group_scores_json(const Finished& finished, const CandidateFormat& format);
+/// `group_scores` of a row: eigenscore, eigenscore_kv, semantic_entropy*, majority, as far as they were asked for.
+/// Empty for a single answer. @param clusters cluster_answers() of the answers
+OrderedJson group_scores_json(const Finished& finished, const CandidateFormat& format, const AnswerClusters& clusters);
 
 }  // namespace kvgauge

@@ -43,7 +43,7 @@ struct InputRow {
   // Only with RowFormat::want_response.
   std::string response;
   std::optional<std::vector<std::int32_t>> prompt_ids, output_ids;
-  bool finished = true;  ///< finish_reason is not "length"
+  bool finished = true;                 ///< finish_reason is not "length"
   std::vector<ForcedResponse> further;  ///< output_ids of the row's further candidates; output_ids has the first one's
   std::int64_t selected = -1;           ///< which of them the row shows; negative: not said
 
@@ -53,12 +53,12 @@ struct InputRow {
 };
 
 struct RowFormat {
-  std::string prompt_template = {};  ///< empty: the built-in one of each dataset
-  bool want_response = false;        ///< rows of `score`
-  bool want_text = false;            ///< rows of `embed`: a text as it is, also a bare JSON string
-  std::string text_field = {};       ///< with want_text; empty: the first of text, prompt, question, problem, en
+  std::string prompt_template = {};     ///< empty: the built-in one of each dataset
+  bool want_response = false;           ///< rows of `score`
+  bool want_text = false;               ///< rows of `embed`: a text as it is, also a bare JSON string
+  std::string text_field = {};          ///< with want_text; empty: the first of text, prompt, question, problem, en
   std::vector<std::string> carry = {};  ///< further fields to carry through
-  std::string file = {};             ///< for messages
+  std::string file = {};                ///< for messages
 };
 
 /// Never throws for what stands in the line: a bad row is a row with `error`.

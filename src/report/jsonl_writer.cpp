@@ -19,7 +19,14 @@ double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Number of bytes written; fewer than asked for after an error, which errno then names.
+OutputError cannot_write(const std::string& name, int error) {
+  const bool full = error == ENOSPC || error == EFBIG || error == EDQUOT;
+  return OutputError(
+      cat(name, ": cannot be written: ", std::strerror(error), full ? "; make room and go on with --resume" : ""));
+}
+
+}  // namespace
+
 std::size_t write_all(int file, std::string_view bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
@@ -32,14 +39,6 @@ std::size_t write_all(int file, std::string_view bytes) {
   }
   return done;
 }
-
-OutputError cannot_write(const std::string& name, int error) {
-  const bool full = error == ENOSPC || error == EFBIG || error == EDQUOT;
-  return OutputError(
-      cat(name, ": cannot be written: ", std::strerror(error), full ? "; make room and go on with --resume" : ""));
-}
-
-}  // namespace
 
 JsonlWriter::JsonlWriter(int file, std::string name, bool regular)
     : file_(file), name_(std::move(name)), regular_(regular), last_sync_(now_seconds()) {}

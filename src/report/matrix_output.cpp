@@ -14,6 +14,7 @@
 #include "core/cat.h"
 #include "kvgauge/error.h"
 #include "loader/npy.h"
+#include "report/jsonl_writer.h"
 
 namespace kvgauge {
 namespace {
@@ -24,15 +25,8 @@ OutputError cannot_write(const std::string& path) {
   return OutputError(cat(path, ": cannot be written: ", std::strerror(errno)));
 }
 
-void write_all(int file, const char* bytes, std::size_t count, const std::string& path) {
-  while (count > 0) {
-    const ssize_t written = ::write(file, bytes, count);
-    if (written < 0 && errno == EINTR) continue;
-    if (written == 0) errno = ENOSPC;
-    if (written <= 0) throw cannot_write(path);
-    bytes += written;
-    count -= static_cast<std::size_t>(written);
-  }
+void write_whole(int file, std::string_view bytes, const std::string& path) {
+  if (write_all(file, bytes) < bytes.size()) throw cannot_write(path);
 }
 
 // A file in the folder of `path` that has lost its name.
@@ -58,7 +52,7 @@ class TemporaryFile {
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
-  void write(const char* bytes, std::size_t count) { write_all(file_, bytes, count, path_); }
+  void write(std::string_view bytes) { write_whole(file_, bytes, path_); }
   void rename(const std::string& to) {
     if (::fsync(file_) != 0 || ::rename(path_.c_str(), to.c_str()) != 0) throw cannot_write(to);
     path_.clear();
@@ -111,7 +105,7 @@ void MatrixOutput::append(const float* values, std::size_t count) {
 }
 
 void MatrixOutput::flush() {
-  write_all(body_, buffer_.data(), buffer_.size(), path_);
+  write_whole(body_, buffer_, path_);
   buffer_.clear();
 }
 
@@ -138,8 +132,7 @@ void MatrixOutput::finish(bool order) {
   if (!order) return;  // interrupted: nothing of it can be continued
   flush();
   TemporaryFile file(path_ + ".tmp");
-  const std::string first = header();
-  file.write(first.data(), first.size());
+  file.write(header());
   std::vector<char> chunk(kChunk);
   off_t at = 0;
   for (;;) {
@@ -147,7 +140,7 @@ void MatrixOutput::finish(bool order) {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw OutputError(cat(path_, ": cannot be read back: ", std::strerror(errno)));
     if (count == 0) break;
-    file.write(chunk.data(), static_cast<std::size_t>(count));
+    file.write({chunk.data(), static_cast<std::size_t>(count)});
     at += count;
   }
   file.rename(path_);

@@ -117,7 +117,8 @@ OrderedJson plain_row(const InputRow& row, const Finished& finished, const std::
   for (const Answer& answer : finished.answers) scores.push_back(scores_json(answer, format.scores));
   const bool several = finished.answers.size() > 1;
   const bool given = row.selected >= 0 && row.selected < std::ssize(finished.answers);
-  const std::int64_t selected = given ? row.selected : selected_answer(finished, scores, format.candidates);
+  const AnswerClusters clusters = cluster_answers(finished, format.candidates);
+  const std::int64_t selected = given ? row.selected : selected_answer(finished, scores, format.candidates, clusters);
   const Answer& shown = finished.answers[static_cast<std::size_t>(selected)];
   put_answer(json, shown, format);
   json["usage"] = usage_json(finished);
@@ -125,7 +126,7 @@ OrderedJson plain_row(const InputRow& row, const Finished& finished, const std::
   if (measures(format.scores)) json["scores"] = scores[static_cast<std::size_t>(selected)];
   put_embedding(json, shown, format);
   if (several) {
-    if (OrderedJson group = group_scores_json(finished, format.candidates); !group.empty())
+    if (OrderedJson group = group_scores_json(finished, format.candidates, clusters); !group.empty())
       json["group_scores"] = std::move(group);
     json["selected"] = selected;
     if (!format.candidates.select.empty()) json["select"] = format.candidates.select;

@@ -11,11 +11,11 @@ namespace kvgauge {
 
 /// Which fields a job's rows have.
 struct OutputFormat {
-  ScoreSpec scores = {};   ///< what was measured
-  bool answer = true;      ///< false for `embed`: nothing was answered
-  bool text = true;        ///< false for `score`: no text was generated
-  bool embedding = false;  ///< adds the embedding; null where it covers no position
-  bool token_ids = false;  ///< adds prompt_ids and output_ids
+  ScoreSpec scores = {};            ///< what was measured
+  bool answer = true;               ///< false for `embed`: nothing was answered
+  bool text = true;                 ///< false for `score`: no text was generated
+  bool embedding = false;           ///< adds the embedding; null where it covers no position
+  bool token_ids = false;           ///< adds prompt_ids and output_ids
   CandidateFormat candidates = {};  ///< of rows with several answers
 };
 

@@ -30,7 +30,8 @@ TEST(CommandLine, HelpListsTheVerbsAndEachHasExamples) {
   const Outcome help = kvgauge({"--help"});
   EXPECT_EQ(help.exit, 0);
   std::size_t last = 0;
-  for (const char* const verb : {"  run ", "  score ", "  grade ", "  evaluate ", "  embed ", "  classify ", "  inspect ", "  tokenize "}) {
+  for (const char* const verb :
+       {"  run ", "  score ", "  grade ", "  evaluate ", "  embed ", "  classify ", "  inspect ", "  tokenize "}) {
     const std::size_t at = help.out.find(verb);
     ASSERT_NE(at, std::string::npos) << verb << help.out;
     EXPECT_GT(at, last) << "in the order in which a newcomer meets them: " << verb;
@@ -61,8 +62,7 @@ TEST(CommandLine, UnknownVerbsAndFlagsAreRefusedWithAGuess) {
   const Job job;
   expect_refusal(job.run({"--max-token", "5"}), 2, "did you mean --max-tokens?");
   expect_refusal(job.run({"extra"}), 2, "found 'extra'");
-  for (const char* const later : {"--difficulty", "--select"})
-    expect_refusal(job.run({later, "x"}), 2, later);
+  for (const char* const later : {"--difficulty", "--select"}) expect_refusal(job.run({later, "x"}), 2, later);
 }
 
 TEST(CommandLine, ValuesAreCheckedBeforeTheModelIsLoaded) {

@@ -106,7 +106,8 @@ TEST(Run, SeveralAnswersOverOnePrompt) {
     ASSERT_EQ(row["candidates"].size(), 3u);
     EXPECT_EQ(row["text"], row["candidates"][0]["text"]);
     std::int64_t tokens = 0;
-    for (const OrderedJson& candidate : row["candidates"]) tokens += candidate["usage"]["completion_tokens"].get<std::int64_t>();
+    for (const OrderedJson& candidate : row["candidates"])
+      tokens += candidate["usage"]["completion_tokens"].get<std::int64_t>();
     EXPECT_EQ(row["usage"]["completion_tokens"], tokens);
   }
 }

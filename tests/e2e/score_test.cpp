@@ -151,10 +151,10 @@ TEST(GradeAndEvaluate, EveryFormatOfTheReport) {
   const std::string csv = evaluated({"--format", "csv", "--score", "prob.nll"});
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 2 * 3) << csv;
   EXPECT_NE(evaluated({}).find("## What each score shows"), std::string::npos);
-  const OrderedJson json = parse_ordered_json(
-      evaluated({"--format", "json", "--compare", "prob.nll", "kv_coe.normalized.c", "--compare", "prob.nll", "complete",
-                 "--against", "none", "--score", "prob.margin"}),
-      "evaluation");
+  const OrderedJson json =
+      parse_ordered_json(evaluated({"--format", "json", "--compare", "prob.nll", "kv_coe.normalized.c", "--compare",
+                                    "prob.nll", "complete", "--against", "none", "--score", "prob.margin"}),
+                         "evaluation");
   EXPECT_EQ(json["scores"].size(), 3u) << "the one asked for and the two compared";
   ASSERT_EQ(json["comparisons"].size(), 2u);
   EXPECT_EQ(json["comparisons"][0]["a"], "prob.nll");

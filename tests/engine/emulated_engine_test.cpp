@@ -1,4 +1,5 @@
-// The whole engine on the emulated device: the host side of the CUDA back end and its kernels, judged by the CPU back end's answers in f32.
+// The whole engine on the emulated device: the host side of the CUDA back end and its kernels, judged by the CPU back
+// end's answers in f32.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -62,9 +63,10 @@ std::map<std::int64_t, Finished> run_all(Engine& engine, const std::vector<Reque
 std::vector<double> numbers(const Answer& answer) {
   const KvCoeScores& k = *answer.kv_coe;
   const ProbScores& p = *answer.prob;
-  std::vector<double> all = {k.mean_dr, k.mean_dtheta, k.end_dr, k.end_dtheta, k.polar_raw_c, k.diff_r,
-                             p.maxprob_official, p.ppl_official, p.entropy_official, p.nll, p.perplexity, p.seq_logprob,
-                             p.entropy_nats, p.min_prob, p.margin, p.self_certainty};
+  std::vector<double> all = {k.mean_dr,          k.mean_dtheta, k.end_dr,           k.end_dtheta,
+                             k.polar_raw_c,      k.diff_r,      p.maxprob_official, p.ppl_official,
+                             p.entropy_official, p.nll,         p.perplexity,       p.seq_logprob,
+                             p.entropy_nats,     p.min_prob,    p.margin,           p.self_certainty};
   // Divided by the distance or the angle between the ends: comparable where those are not next to nothing (CLI.md).
   if (k.end_dr > 1e-3 && k.end_dtheta > 1e-3)
     for (const double x : {k.paper_r, k.paper_c, k.normalized_r, k.normalized_c, k.normalized_cart_c}) all.push_back(x);
@@ -75,7 +77,8 @@ std::vector<double> numbers(const Answer& answer) {
   return all;
 }
 
-void expect_the_same_answers(const std::map<std::int64_t, Finished>& got, const std::map<std::int64_t, Finished>& want) {
+void expect_the_same_answers(const std::map<std::int64_t, Finished>& got,
+                             const std::map<std::int64_t, Finished>& want) {
   ASSERT_EQ(got.size(), want.size());
   for (const auto& [number, finished] : want) {
     const Finished& other = got.at(number);
@@ -250,9 +253,10 @@ TEST_F(EmulatedEngine, EmbeddingsAreThoseOfTheCpu) {
 
 // Each call that can fail is made to fail once: the engine says so in one line and leaves nothing behind.
 TEST_F(EmulatedEngine, AFailingCallIsADeviceErrorAndLeaksNothing) {
-  for (const char* const call : {"cudaMalloc", "cudaMallocHost", "cudaStreamCreateWithFlags", "cudaEventCreateWithFlags",
-                                 "cudaMemcpyAsync", "cudaLaunchKernel", "cudaGraphInstantiate", "cudaGraphLaunch",
-                                 "cudaStreamBeginCapture", "cudaEventRecord", "cudaEventSynchronize", "cublasLtMatmul"}) {
+  for (const char* const call :
+       {"cudaMalloc", "cudaMallocHost", "cudaStreamCreateWithFlags", "cudaEventCreateWithFlags", "cudaMemcpyAsync",
+        "cudaLaunchKernel", "cudaGraphInstantiate", "cudaGraphLaunch", "cudaStreamBeginCapture", "cudaEventRecord",
+        "cudaEventSynchronize", "cublasLtMatmul"}) {
     for (const int nth : {1, 2, 9}) {
       emulator::reset();
       emulator::fail_call(call, nth, cudaErrorMemoryAllocation);

@@ -6,6 +6,7 @@
 #include "core/cat.h"
 #include "grade/case_files.h"
 #include "grade/compare.h"
+#include "reference/lcg.h"
 
 namespace kvgauge {
 namespace {
@@ -48,10 +49,9 @@ TEST(Equivalence, NothingEqualsNothing) {
 // Random polynomials in two variables, written in three ways, against a changed one: Horner in x, expanded in another
 // order, and with a factor taken out.
 TEST(Equivalence, PolynomialsInAnyForm) {
-  std::uint64_t state = testing::test_seed(17);
+  testing::Lcg random(testing::test_seed(17));
   const auto draw = [&](int low, int high) {
-    state = state * 6364136223846793005ull + 1442695040888963407ull;
-    return low + static_cast<int>((state >> 33) % static_cast<std::uint64_t>(high - low + 1));
+    return low + static_cast<int>((random.next() >> 33) % static_cast<std::uint64_t>(high - low + 1));
   };
   for (int round = 0; round < 200; ++round) {
     const int a = draw(-9, 9), b = draw(-9, 9), c = draw(1, 9), d = draw(2, 7);

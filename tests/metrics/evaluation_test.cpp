@@ -46,8 +46,7 @@ TEST(Evaluate, OrientsUncertaintiesBeforehand) {
   EXPECT_TRUE(e.scores[0].higher_is_better);
   EXPECT_FALSE(e.scores[1].higher_is_better);
   EXPECT_NEAR(e.scores[1].all.ranking.auroc, 6.0 / 9, 1e-15);
-  EXPECT_NEAR(evaluate(small_input(), {.nan_policy = NanPolicy::kDrop}).scores[1].all.ranking.auroc, 1,
-              1e-15);
+  EXPECT_NEAR(evaluate(small_input(), {.nan_policy = NanPolicy::kDrop}).scores[1].all.ranking.auroc, 1, 1e-15);
   EXPECT_FALSE(higher_is_better("scores.prob.perplexity"));
   EXPECT_FALSE(higher_is_better("nll"));
   EXPECT_TRUE(higher_is_better("prob.seq_logprob"));

@@ -1,9 +1,7 @@
 // EmbeddingPooler over the pages of every back end and executor, against the pooling goldens.
 #include "gauge/embedding.h"
 
-#include "core/json.h"
-#include "ops_support.h"
-#include "reference/lcg.h"
+#include "pooling_golden.h"
 
 namespace kvgauge::testing {
 namespace {
@@ -12,23 +10,16 @@ class Embeddings : public OnEveryExecutor {};
 
 TEST_P(Embeddings, ReproduceThePoolingGoldens) {
   const auto backend = backend_for(GetParam());
-  const Json golden = parse_json(read_file(repo_path("tests/golden/pooling.json")), "pooling.json");
-  ASSERT_EQ(golden["cases"].size(), 5u);
-  for (const Json& one : golden["cases"]) {
+  const Json cases = pooling_cases();
+  ASSERT_EQ(cases.size(), 5u);
+  for (const Json& one : cases) {
     Random random(1);
-    const PagedCache::Shape shape{.layers = one["L"], .kv_heads = one["H"], .head_dim = one["d"], .dtype = DType::kF32};
+    const PagedCache::Shape shape = shape_of(one);
     const std::int64_t tokens = one["T"], window = one["N"];
     PagedCache cache(shape, 2 * (tokens / kPageTokens + 1), random);
     cache.take_blocks(1);  // the table does not begin with the first block
     const auto blocks = cache.take_blocks(tokens);
-    Lcg numbers(one["seed"]);
-    for (const bool value : {false, true})
-      for (int layer = 0; layer < shape.layers; ++layer)
-        for (int head = 0; head < shape.kv_heads; ++head)
-          for (std::int64_t t = 0; t < tokens; ++t) {
-            const auto row = numbers.values(static_cast<std::size_t>(shape.head_dim));
-            cache.put(value, layer, blocks, t, head, std::vector<float>(row.begin(), row.end()).data());
-          }
+    put_golden(one, cache, blocks);
     EmbeddingPooler pooler(*backend);
     const auto pool = [&](const EmbeddingSpec& spec, std::int64_t begin) {
       const PoolItem items[] = {{.blocks = blocks.data(), .begin = begin, .end = tokens},

@@ -113,7 +113,8 @@ TEST_P(KernelBytes, StatisticsReadTheVocabularyOnce) {
     backend->logits_stats({.logits = view, .rows = rows, .chosen = chosen, .draws = {}, .out = out});
     backend->wait();
     EXPECT_GT(ptx_stats("logits_stats_kernel").coalescing(), 0.95) << vocab;
-    expect_moved("logits_stats_kernel", "2 rows of " + std::to_string(vocab), 2.0 * static_cast<double>(vocab) * sizeof(float));
+    expect_moved("logits_stats_kernel", "2 rows of " + std::to_string(vocab),
+                 2.0 * static_cast<double>(vocab) * sizeof(float));
   }
 }
 

@@ -1,8 +1,6 @@
 #include "reference/kv_pool.h"
 
-#include "core/json.h"
-#include "ops_support.h"
-#include "reference/lcg.h"
+#include "pooling_golden.h"
 
 namespace kvgauge::testing {
 namespace {
@@ -12,8 +10,14 @@ class KvPool : public OnEveryExecutor {};
 /// A head whose weights lie where the executor reads them.
 struct Head {
   Head(std::vector<float> w1, std::vector<float> b1, std::vector<float> w2, float b2)
-      : w1(std::move(w1)), b1(std::move(b1)), w2(std::move(w2)), b2(b2), device_w1(on_device(this->w1)),
-        device_b1(on_device(this->b1)), device_w2(on_device(this->w2)), device_b2(1, b2) {}
+      : w1(std::move(w1)),
+        b1(std::move(b1)),
+        w2(std::move(w2)),
+        b2(b2),
+        device_w1(on_device(this->w1)),
+        device_b1(on_device(this->b1)),
+        device_w2(on_device(this->w2)),
+        device_b2(1, b2) {}
   Head(std::int64_t features, std::int64_t hidden, Random& random)
       : Head(uniform_floats(random, static_cast<std::size_t>(features * hidden)),
              uniform_floats(random, static_cast<std::size_t>(hidden), -9, 9),
@@ -25,8 +29,12 @@ struct Head {
     device_deviation = on_device(deviation);
   }
   PoolHead view() const {
-    return {.w1 = device_w1.data(), .b1 = device_b1.data(), .w2 = device_w2.data(), .b2 = device_b2.data(),
-            .hidden = static_cast<std::int64_t>(b1.size()), .mean = mean.empty() ? nullptr : device_mean.data(),
+    return {.w1 = device_w1.data(),
+            .b1 = device_b1.data(),
+            .w2 = device_w2.data(),
+            .b2 = device_b2.data(),
+            .hidden = static_cast<std::int64_t>(b1.size()),
+            .mean = mean.empty() ? nullptr : device_mean.data(),
             .deviation = mean.empty() ? nullptr : device_deviation.data()};
   }
   std::vector<float> w1, b1, w2, mean, deviation;
@@ -56,9 +64,11 @@ PoolReference reference_of(const PagedCache& cache, const PagedCache::Shape& sha
 
 // f32 sums of 16 values, all others in double, one rounding.
 constexpr double kFeatureRoundings = 17;
-// A dot product of f32: 4 x 32 chains of features / 128 products and a tree of 7 levels; the bias; standardising takes 2; the hidden unit and
-// the weights' own roundings.
-double head_roundings(std::size_t features) { return kFeatureRoundings + static_cast<double>(features) / 128 + 1 + 7 + 1 + 2 + 1 + 3; }
+// A dot product of f32: 4 x 32 chains of features / 128 products and a tree of 7 levels; the bias; standardising takes
+// 2; the hidden unit and the weights' own roundings.
+double head_roundings(std::size_t features) {
+  return kFeatureRoundings + static_cast<double>(features) / 128 + 1 + 7 + 1 + 2 + 1 + 3;
+}
 
 TEST_P(KvPool, MatchesTheReference) {
   Random random(test_seed(121));
@@ -75,7 +85,10 @@ TEST_P(KvPool, MatchesTheReference) {
       PagedCache cache(shape, 40, random);
       const auto blocks = cache.take_blocks(90);
       cache.fill(blocks, 90, random, 3);
-      PoolSpec spec{.part = part, .layers = {}, .mean_over_positions = turn % 2 == 1, .mean_over_heads = turn % 3 == 1,
+      PoolSpec spec{.part = part,
+                    .layers = {},
+                    .mean_over_positions = turn % 2 == 1,
+                    .mean_over_heads = turn % 3 == 1,
                     .mean_over_layers = turn % 5 < 3};
       if (turn % 4 < 2) spec.layers = some_layers;
       const std::int64_t features = pool_features(spec, cache.view());
@@ -87,13 +100,15 @@ TEST_P(KvPool, MatchesTheReference) {
         items.push_back({.blocks = blocks.data(), .begin = begin, .end = end});
       GuardedMatrix out(static_cast<std::int64_t>(items.size()), features, DType::kF32);
       std::vector<float> d(items.size());
-      backend->kv_pool({.pages = cache.view(), .spec = spec, .items = items, .features = out.view(), .head = head.view(), .out = d});
+      backend->kv_pool(
+          {.pages = cache.view(), .spec = spec, .items = items, .features = out.view(), .head = head.view(), .out = d});
       EXPECT_TRUE(out.intact());
       for (std::size_t i = 0; i < items.size(); ++i) {
         auto want = reference_of(cache, shape, spec, blocks, items[i].begin, items[i].end);
         for (std::int64_t c = 0; c < features; ++c) {
           const auto at = static_cast<std::size_t>(c);
-          ASSERT_NEAR(out.at(static_cast<std::int64_t>(i), c), want.features[at], kFeatureRoundings * kFloatEps * want.magnitudes[at])
+          ASSERT_NEAR(out.at(static_cast<std::int64_t>(i), c), want.features[at],
+                      kFeatureRoundings * kFloatEps * want.magnitudes[at])
               << "feature " << c << " of " << features << ", item " << i;
           if (head.mean.empty()) continue;
           want.features[at] = (want.features[at] - double{head.mean[at]}) / double{head.deviation[at]};
@@ -108,27 +123,22 @@ TEST_P(KvPool, MatchesTheReference) {
 
 TEST_P(KvPool, ReproducesThePoolingGoldens) {
   const auto backend = backend_for(GetParam());
-  const Json golden = parse_json(read_file(repo_path("tests/golden/pooling.json")), "pooling.json");
-  ASSERT_EQ(golden["cases"].size(), 5u);
-  for (const Json& one : golden["cases"]) {
+  const Json cases = pooling_cases();
+  ASSERT_EQ(cases.size(), 5u);
+  for (const Json& one : cases) {
     Random random(1);
-    const PagedCache::Shape shape{.layers = one["L"], .kv_heads = one["H"], .head_dim = one["d"], .dtype = DType::kF32};
+    const PagedCache::Shape shape = shape_of(one);
     const std::int64_t tokens = one["T"], window = one["N"];
     PagedCache cache(shape, tokens / kPageTokens + 1, random);
     const auto blocks = cache.take_blocks(tokens);
-    Lcg numbers(one["seed"]);
-    for (const bool value : {false, true})
-      for (int layer = 0; layer < shape.layers; ++layer)
-        for (int head = 0; head < shape.kv_heads; ++head)
-          for (std::int64_t t = 0; t < tokens; ++t) {
-            const auto row = numbers.values(static_cast<std::size_t>(shape.head_dim));
-            cache.put(value, layer, blocks, t, head, std::vector<float>(row.begin(), row.end()).data());
-          }
-    const auto expect = [&](const PoolSpec& spec, std::int64_t begin, const char* head_values, const char* tail_values, bool unit) {
+    put_golden(one, cache, blocks);
+    const auto expect = [&](const PoolSpec& spec, std::int64_t begin, const char* head_values, const char* tail_values,
+                            bool unit) {
       const std::int64_t features = pool_features(spec, cache.view());
       GuardedMatrix out(1, features, DType::kF32);
       const PoolItem item{.blocks = blocks.data(), .begin = begin, .end = tokens};
-      backend->kv_pool({.pages = cache.view(), .spec = spec, .items = {&item, 1}, .features = out.view(), .head = {}, .out = {}});
+      backend->kv_pool(
+          {.pages = cache.view(), .spec = spec, .items = {&item, 1}, .features = out.view(), .head = {}, .out = {}});
       const auto magnitudes = reference_of(cache, shape, spec, blocks, begin, tokens).magnitudes;
       double length = 1;
       if (unit) {
@@ -140,13 +150,17 @@ TEST_P(KvPool, ReproducesThePoolingGoldens) {
       const double largest = *std::max_element(magnitudes.begin(), magnitudes.end());
       const double tolerance = 2 * kFeatureRoundings * kFloatEps * largest / length;
       for (std::size_t c = 0; c < first.size(); ++c)
-        EXPECT_NEAR(out.at(0, static_cast<std::int64_t>(c)) / length, first[c].get<double>(), tolerance) << head_values << " " << c;
+        EXPECT_NEAR(out.at(0, static_cast<std::int64_t>(c)) / length, first[c].get<double>(), tolerance)
+            << head_values << " " << c;
       for (std::size_t c = 0; c < last.size(); ++c)
-        EXPECT_NEAR(out.at(0, features - static_cast<std::int64_t>(last.size() - c)) / length, last[c].get<double>(), tolerance)
+        EXPECT_NEAR(out.at(0, features - static_cast<std::int64_t>(last.size() - c)) / length, last[c].get<double>(),
+                    tolerance)
             << tail_values << " " << c;
     };
-    expect({.part = GaugePart::kKV, .layers = {}}, std::max<std::int64_t>(0, tokens - window), "cls_head8", "cls_tail4", false);
-    expect({.part = GaugePart::kKV, .layers = {}, .mean_over_positions = true, .mean_over_heads = true}, 0, "mteb_head8", "mteb_tail4", true);
+    expect({.part = GaugePart::kKV, .layers = {}}, std::max<std::int64_t>(0, tokens - window), "cls_head8", "cls_tail4",
+           false);
+    expect({.part = GaugePart::kKV, .layers = {}, .mean_over_positions = true, .mean_over_heads = true}, 0,
+           "mteb_head8", "mteb_tail4", true);
   }
 }
 
@@ -162,12 +176,15 @@ TEST_P(KvPool, ReproducesTheHeadsGoldens) {
       const auto values = numbers.values(count, &Lcg::f24, scale);
       return std::vector<float>(values.begin(), values.end());
     };
-    const double share = 1 / std::sqrt(static_cast<double>(features)), hidden_share = 1 / std::sqrt(static_cast<double>(hidden));
+    const double share = 1 / std::sqrt(static_cast<double>(features)),
+                 hidden_share = 1 / std::sqrt(static_cast<double>(hidden));
     auto w1 = floats(hidden * features, share), b1 = floats(hidden, share), w2 = floats(hidden, hidden_share);
     const Head head(std::move(w1), std::move(b1), std::move(w2), floats(1, hidden_share)[0]);
     const int heads = features > 1000 ? 8 : 1;
     Random random(1);
-    PagedCache cache({.layers = 1, .kv_heads = heads, .head_dim = static_cast<int>(features) / 2 / heads, .dtype = DType::kF32}, 2, random);
+    PagedCache cache(
+        {.layers = 1, .kv_heads = heads, .head_dim = static_cast<int>(features) / 2 / heads, .dtype = DType::kF32}, 2,
+        random);
     std::vector<std::vector<std::int32_t>> blocks;
     std::vector<PoolItem> windows;
     std::vector<std::vector<float>> x;
@@ -177,16 +194,20 @@ TEST_P(KvPool, ReproducesTheHeadsGoldens) {
       for (int part = 0; part < 2; ++part)
         for (int h = 0; h < heads; ++h)
           cache.put(part == 1, 0, blocks[i], static_cast<std::int64_t>(i), h,
-                    x[i].data() + features / 2 * static_cast<std::size_t>(part) + features / 2 / static_cast<std::size_t>(heads) * static_cast<std::size_t>(h));
-      windows.push_back({.blocks = blocks[0].data(), .begin = static_cast<std::int64_t>(i), .end = static_cast<std::int64_t>(i) + 1});
+                    x[i].data() + features / 2 * static_cast<std::size_t>(part) +
+                        features / 2 / static_cast<std::size_t>(heads) * static_cast<std::size_t>(h));
+      windows.push_back(
+          {.blocks = blocks[0].data(), .begin = static_cast<std::int64_t>(i), .end = static_cast<std::int64_t>(i) + 1});
     }
     std::vector<float> d(items);
-    backend->kv_pool({.pages = cache.view(), .spec = {}, .items = windows, .features = {}, .head = head.view(), .out = d});
+    backend->kv_pool(
+        {.pages = cache.view(), .spec = {}, .items = windows, .features = {}, .head = head.view(), .out = d});
     for (std::size_t i = 0; i < items; ++i) {
       std::vector<double> values(x[i].begin(), x[i].end()), sizes;
       for (const double value : values) sizes.push_back(std::abs(value));
       const auto number = reference_pool_head(values, sizes, head.w1, head.b1, head.w2, head.b2);
-      EXPECT_NEAR(d[i], one["out"][i].get<double>(), head_roundings(features) * kFloatEps * number.magnitude) << features;
+      EXPECT_NEAR(d[i], one["out"][i].get<double>(), head_roundings(features) * kFloatEps * number.magnitude)
+          << features;
     }
   }
 }
@@ -212,7 +233,12 @@ TEST_P(KvPool, BitsDoNotDependOnBatchOrPagesAndNaNStaysInItsWindow) {
   const auto pool = [&](const std::vector<PoolItem>& items) {
     GuardedMatrix features(static_cast<std::int64_t>(items.size()), 160, DType::kF32, 0);
     std::vector<float> d(items.size());
-    backend->kv_pool({.pages = cache.view(), .spec = {}, .items = items, .features = features.view(), .head = head.view(), .out = d});
+    backend->kv_pool({.pages = cache.view(),
+                      .spec = {},
+                      .items = items,
+                      .features = features.view(),
+                      .head = head.view(),
+                      .out = d});
     auto all = features.values();
     all.insert(all.end(), d.begin(), d.end());
     return std::pair(features.values(), d);

@@ -74,7 +74,8 @@ TEST_P(KvTrajectory, MatchesTheReference) {
           const auto want = reference_trajectory_step(now, before);
           // e: `layers` f32 additions of |v| <= 3 and one product, so each entry is off by at most delta; both points.
           // Turned back: two such errors and three roundings of values below 3 sqrt(2).
-          const double delta = (turned ? 2 * (layers + 1) + 5 : layers + 1) * kFloatEps * 3, size = static_cast<double>(now.size());
+          const double delta = (turned ? 2 * (layers + 1) + 5 : layers + 1) * kFloatEps * 3,
+                       size = static_cast<double>(now.size());
           const double distance = 2 * delta * std::sqrt(size);
           double norm = 0;
           for (const double x : before) norm += x * x;
@@ -134,15 +135,16 @@ TEST_P(KvTrajectory, TurningKeysBackIsExactAtLongPositions) {
           const double x = keys[static_cast<std::size_t>(head * kHeadDim + i)];
           const double y = keys[static_cast<std::size_t>(head * kHeadDim + kHeadDim / 2 + i)];
           row[static_cast<std::size_t>(i)] = static_cast<float>(x * std::cos(angle) - y * std::sin(angle));
-          row[static_cast<std::size_t>(kHeadDim / 2 + i)] = static_cast<float>(y * std::cos(angle) + x * std::sin(angle));
+          row[static_cast<std::size_t>(kHeadDim / 2 + i)] =
+              static_cast<float>(y * std::cos(angle) + x * std::sin(angle));
         }
         cache.put(false, layer, blocks, t, head, row.data());
       }
   const TrajectorySpec spec{.part = GaugePart::kK, .layers = {}, .inverse_frequencies = frequencies};
   const auto state = backend->make_trajectory(kHeads * kHeadDim, kEnd - kFirst);
   extend(*backend, cache.view(), spec, blocks, kFirst, kEnd, *state);
-  // A value of a point: one rounding on its way into the cache, one for each of sum, share, cosine, sine and the result,
-  // each of a number below sqrt(2); two points.
+  // A value of a point: one rounding on its way into the cache, one for each of sum, share, cosine, sine and the
+  // result, each of a number below sqrt(2); two points.
   const double distance = 2 * 6 * kFloatEps * std::sqrt(2.0 * kHeads * kHeadDim);
   const TrajectorySteps steps = backend->read_steps(*state);
   ASSERT_EQ(steps.dr.size(), static_cast<std::size_t>(kEnd - kFirst - 1));
@@ -152,8 +154,8 @@ TEST_P(KvTrajectory, TurningKeysBackIsExactAtLongPositions) {
   }
 }
 
-// dr between a point that has the number x at one place and a point that has 1 there is |x - 1| to the last bit, because
-// the squares of such differences are exact in double.
+// dr between a point that has the number x at one place and a point that has 1 there is |x - 1| to the last bit,
+// because the squares of such differences are exact in double.
 TEST_P(KvTrajectory, ReadsEveryHalf) {
   constexpr int kHeadDim = 19;  // vectors and single values
   Random random(test_seed(107));
@@ -164,7 +166,8 @@ TEST_P(KvTrajectory, ReadsEveryHalf) {
     if (std::isfinite(x)) numbers.push_back(x);
   }
   const auto tokens = 2 * static_cast<std::int64_t>(numbers.size());
-  PagedCache cache({.layers = 1, .kv_heads = 1, .head_dim = kHeadDim, .dtype = DType::kF16}, tokens / kPageTokens + 1, random);
+  PagedCache cache({.layers = 1, .kv_heads = 1, .head_dim = kHeadDim, .dtype = DType::kF16}, tokens / kPageTokens + 1,
+                   random);
   const auto blocks = cache.take_blocks(tokens);
   for (std::int64_t t = 0; t < tokens; ++t) {
     std::vector<float> row(kHeadDim, 0.f);
@@ -212,8 +215,8 @@ void expect_any_split_equals(Backend& backend, const TwoPlaces& places, const Bi
   std::int64_t at_a = 0, at_b = 0;
   while (at_a < 700 || at_b < 700) {
     const auto next = [&](std::int64_t at) {
-      return std::min<std::int64_t>(
-          700, at + (random() % 4 == 0 ? 300 : 1) * std::uniform_int_distribution<>(0, 2)(random));
+      return std::min<std::int64_t>(700,
+                                    at + (random() % 4 == 0 ? 300 : 1) * std::uniform_int_distribution<>(0, 2)(random));
     };
     const std::int64_t end_a = next(at_a), end_b = next(at_b);
     const TrajectoryItem items[] = {{.blocks = places.moved.data(), .begin = at_a, .end = end_a, .state = a.get()},
@@ -257,7 +260,8 @@ TEST(KvTrajectoryBits, DoNotDependOnThreadsOrInstructionSet) {
     const Bits whole = gauged_at_once(*backend_for(CpuIsa::kBaseline), places);
     for (const CpuIsa isa : supported_isas()) {
       for (const int threads : {1, 2, 3}) {
-        SCOPED_TRACE(std::string(name(isa)) + ", " + std::to_string(threads) + (turned ? " threads, turned" : " threads"));
+        SCOPED_TRACE(std::string(name(isa)) + ", " + std::to_string(threads) +
+                     (turned ? " threads, turned" : " threads"));
         expect_any_split_equals(*backend_for(isa, DType::kF32, true, threads), places, whole, random);
       }
     }
@@ -269,7 +273,8 @@ TEST_P(KvTrajectory, ACopyGoesOnByItself) {
   const TwoPlaces places(random);
   const auto backend = backend_for(GetParam());
   const Bits whole = gauged_at_once(*backend, places);
-  const auto parent = backend->make_trajectory(places.values, 700), child = backend->make_trajectory(places.values, 900);
+  const auto parent = backend->make_trajectory(places.values, 700),
+             child = backend->make_trajectory(places.values, 900);
   extend(*backend, places.cache.view(), places.spec, places.blocks, 0, 301, *parent);
   backend->copy_trajectory(*parent, *child);
   extend(*backend, places.cache.view(), places.spec, places.moved, 301, 700, *child);

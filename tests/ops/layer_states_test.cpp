@@ -16,7 +16,8 @@ TEST_P(LayerStates, AddsRowsInOrderForAnySplitBatchAndAlignment) {
       constexpr std::int64_t kSequences = 3, kTokens = 40;
       const auto count = static_cast<std::size_t>(columns);
       std::vector<std::vector<float>> states;  // [sequence * tokens + token]
-      for (std::int64_t i = 0; i < kSequences * kTokens; ++i) states.push_back(uniform_floats(random, count, -100, 100));
+      for (std::int64_t i = 0; i < kSequences * kTokens; ++i)
+        states.push_back(uniform_floats(random, count, -100, 100));
       states[5][0] = std::numeric_limits<float>::quiet_NaN();
       DeviceVector<double> sums(static_cast<std::size_t>(kSequences) * count, 0.0);
       std::int64_t at[kSequences] = {};
@@ -25,7 +26,8 @@ TEST_P(LayerStates, AddsRowsInOrderForAnySplitBatchAndAlignment) {
         std::vector<LayerStatesItem> items;
         std::int64_t row = 0;
         for (std::int64_t s = 0; s < kSequences; ++s) {
-          const std::int64_t rows = std::min<std::int64_t>(kTokens - at[s], std::uniform_int_distribution<>(0, 18)(random));
+          const std::int64_t rows =
+              std::min<std::int64_t>(kTokens - at[s], std::uniform_int_distribution<>(0, 18)(random));
           items.push_back({.first_row = row, .rows = rows, .sums = sums.data() + s * columns});
           for (std::int64_t r = 0; r < rows; ++r, ++row, ++at[s])
             for (std::int64_t c = 0; c < columns; ++c)
@@ -63,7 +65,8 @@ TEST_P(LayerStates, ReproduceTheGoldens) {
       const LayerStatesItem items[] = {{.first_row = 0, .rows = tokens, .sums = sums.data() + s * columns}};
       backend->layer_states({.states = layer.view(), .items = items});
     }
-    const TrajectorySums got = backend->read_layer_states({.sums = sums.data(), .states = states, .columns = columns, .positions = tokens});
+    const TrajectorySums got =
+        backend->read_layer_states({.sums = sums.data(), .states = states, .columns = columns, .positions = tokens});
     const double steps = static_cast<double>(states - 1);
     EXPECT_EQ(got.tokens, states);
     EXPECT_NEAR(got.end_dr, one["Zr"].get<double>(), 1e-10 * got.end_dr);
@@ -71,8 +74,10 @@ TEST_P(LayerStates, ReproduceTheGoldens) {
     const double dr = got.sum_dr / steps, dtheta = got.sum_dtheta / steps;
     EXPECT_NEAR(dr + dtheta, one["paper_R"].get<double>(), 1e-10 * (dr + dtheta));
     EXPECT_NEAR(dr - dtheta, one["diff_R"].get<double>(), 1e-10 * (dr + dtheta));
-    EXPECT_NEAR(dr / got.end_dr - dtheta / got.end_dtheta, one["norm_R"].get<double>(), 1e-10 * (dr / got.end_dr + dtheta / got.end_dtheta));
-    EXPECT_NEAR(std::hypot(got.sum_m_cos_a, got.sum_m_sin_a) / steps, one["norm_C"].get<double>(), 1e-10 * dr / got.end_dr);
+    EXPECT_NEAR(dr / got.end_dr - dtheta / got.end_dtheta, one["norm_R"].get<double>(),
+                1e-10 * (dr / got.end_dr + dtheta / got.end_dtheta));
+    EXPECT_NEAR(std::hypot(got.sum_m_cos_a, got.sum_m_sin_a) / steps, one["norm_C"].get<double>(),
+                1e-10 * dr / got.end_dr);
     EXPECT_NEAR(std::hypot(got.sum_dr_cos, got.sum_dr_sin) / steps, one["polar_raw_C"].get<double>(), 1e-10 * dr);
   }
 }
@@ -84,7 +89,8 @@ TEST_P(LayerStates, TheStateSaysWhichSumsAreMeant) {
     GuardedMatrix states(2, columns, DType::kF32, 0);
     for (std::int64_t c = 0; c < columns; ++c) states.set(0, c, 1.5f), states.set(1, c, static_cast<float>(c));
     const LayerStatesItem items[] = {{.first_row = 0, .rows = 2, .sums = sums.data()}};
-    for (const std::int64_t state : {2, 0, 2}) backend->layer_states({.states = states.view(), .state = state, .items = items});
+    for (const std::int64_t state : {2, 0, 2})
+      backend->layer_states({.states = states.view(), .state = state, .items = items});
     for (std::int64_t c = 0; c < columns; ++c) {
       const double once = 1.5 + static_cast<double>(c);
       EXPECT_EQ(sums[static_cast<std::size_t>(c)], once);
@@ -105,7 +111,8 @@ TEST_P(LayerStates, StepsMatchTheReferenceForWideStatesAndOneState) {
       sums.push_back(uniform_in(random, -50, 50));
       mean.push_back(sums.back() / kPositions);
     }
-  const auto got = backend->read_layer_states({.sums = sums.data(), .states = kStates, .columns = kColumns, .positions = kPositions});
+  const auto got = backend->read_layer_states(
+      {.sums = sums.data(), .states = kStates, .columns = kColumns, .positions = kPositions});
   const ReferenceTrajectory want = reference_trajectory(means);
   double dr = 0, dtheta = 0;
   for (std::size_t i = 0; i < want.dr.size(); ++i) dr += want.dr[i], dtheta += want.dtheta[i];

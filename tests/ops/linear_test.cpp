@@ -79,7 +79,8 @@ TEST_P(Linear, ARangeOfFeaturesIsThoseFeatures) {
       for (std::int64_t r = 0; r < kRows; ++r) {
         for (std::int64_t c = 0; c < count; ++c) {
           const auto at = static_cast<std::size_t>(r * kColumns + first + c);
-          ASSERT_NEAR(out.at(r, c), want.out[at], 2 * (kDepth + 1) * kFloatEps * want.magnitude[at]) << first << " + " << c;
+          ASSERT_NEAR(out.at(r, c), want.out[at], 2 * (kDepth + 1) * kFloatEps * want.magnitude[at])
+              << first << " + " << c;
         }
       }
       EXPECT_TRUE(out.intact());

@@ -109,7 +109,8 @@ TEST_P(LogitsStats, ADrawNamesTheTokenOfTheLastSample) {
   EXPECT_TRUE(std::isnan(got[2].max_prob) && std::isnan(got[2].chosen_logprob) && std::isnan(got[2].mean_logprob));
 }
 
-// A vocabulary in tiles: the bits of whole rows, wherever the maximum, the chosen token, ties and what is not finite lie.
+// A vocabulary in tiles: the bits of whole rows, wherever the maximum, the chosen token, ties and what is not finite
+// lie.
 TEST_P(LogitsStats, TilesOfTheVocabularyGiveTheBitsOfWholeRows) {
   Random random(test_seed(84));
   const auto backend = backend_for(GetParam());
@@ -122,9 +123,13 @@ TEST_P(LogitsStats, TilesOfTheVocabularyGiveTheBitsOfWholeRows) {
     for (std::int64_t c = 0; c < kVocabTile; ++c) logits.set(2, c, -kInfinity);  // a tile of impossible tokens
     logits.set(3, 9, std::numeric_limits<float>::quiet_NaN());
     logits.set(4, vocab - 1, kInfinity);
-    const std::vector<std::int32_t> rows = {0, 1, 2, 2, 3, 4, 5}, chosen = {0, static_cast<std::int32_t>(vocab - 1), 3,
-                                                                           static_cast<std::int32_t>(kVocabTile), 1, 1,
-                                                                           static_cast<std::int32_t>(kVocabTile - 1)};
+    const std::vector<std::int32_t> rows = {0, 1, 2, 2, 3, 4, 5}, chosen = {0,
+                                                                            static_cast<std::int32_t>(vocab - 1),
+                                                                            3,
+                                                                            static_cast<std::int32_t>(kVocabTile),
+                                                                            1,
+                                                                            1,
+                                                                            static_cast<std::int32_t>(kVocabTile - 1)};
     const auto whole = stats_of(*backend, logits, rows, chosen);
     std::vector<TokenLogitStats> tiled(rows.size());
     for (std::int64_t first = 0; first < vocab; first += kVocabTile) {

@@ -35,7 +35,8 @@ inline std::vector<float> uniform_floats(Random& random, std::size_t count, doub
 }
 /// Values as `dtype` holds them.
 inline std::vector<float> rounded(std::vector<float> values, DType dtype) {
-  for (float& x : values) x = dtype == DType::kBF16 ? to_float(to_bf16(x)) : dtype == DType::kF16 ? to_float(to_half(x)) : x;
+  for (float& x : values)
+    x = dtype == DType::kBF16 ? to_float(to_bf16(x)) : dtype == DType::kF16 ? to_float(to_half(x)) : x;
   return values;
 }
 /// Writes x as `dtype` holds it.

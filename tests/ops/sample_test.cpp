@@ -145,10 +145,12 @@ TEST_P(Sample, TiesAreDrawnInTheOrderOfTheirIds) {
     std::int32_t top_k;
     double kept;
   };
-  for (const Filter& filter : {Filter{1, 0, 4999}, Filter{1, 3000, 3000}, Filter{0.5f, 0, 2500}, Filter{0.25f, 4000, 1000}}) {
+  for (const Filter& filter :
+       {Filter{1, 0, 4999}, Filter{1, 3000, 3000}, Filter{0.5f, 0, 2500}, Filter{0.25f, 4000, 1000}}) {
     std::vector<SampleRequest> requests;
     for (std::uint64_t i = 0; i < 2; ++i)
-      requests.push_back({.temperature = 0.7f, .top_p = filter.top_p, .min_p = 0.5f, .top_k = filter.top_k, .seed = 11, .draw = i});
+      requests.push_back(
+          {.temperature = 0.7f, .top_p = filter.top_p, .min_p = 0.5f, .top_k = filter.top_k, .seed = 11, .draw = i});
     const auto got = draw(*backend, logits, requests);
     for (std::uint64_t i = 0; i < 2; ++i) {
       const double at = kvgauge::uniform(11, 0, i) * filter.kept;

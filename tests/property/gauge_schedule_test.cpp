@@ -25,7 +25,8 @@ std::uint64_t bits(double x) { return std::bit_cast<std::uint64_t>(x); }
 // Everything of an answer that must not depend on its surroundings, as words that compare bit by bit.
 std::vector<std::uint64_t> fingerprint(const Finished& finished) {
   std::vector<std::uint64_t> words = {finished.answers.size(), finished.error.size()};
-  if (finished.eigenscore) words.insert(words.end(), {bits(finished.eigenscore->hidden), bits(finished.eigenscore->kv)});
+  if (finished.eigenscore)
+    words.insert(words.end(), {bits(finished.eigenscore->hidden), bits(finished.eigenscore->kv)});
   for (const Answer& answer : finished.answers) {
     words.push_back(static_cast<std::uint64_t>(answer.finish_reason));
     for (const char c : answer.text) words.push_back(static_cast<unsigned char>(c));
@@ -86,8 +87,8 @@ struct Totals {
   std::int64_t schedules = 0, requests = 0, preemptions = 0, cached = 0, forks = 0, mismatches = 0;
 };
 
-void run_schedule(std::uint64_t seed, const EngineOptions& base, const std::vector<Request>& pool, const std::vector<std::vector<std::uint64_t>>& want,
-                  std::int64_t block_bytes, Totals& totals) {
+void run_schedule(std::uint64_t seed, const EngineOptions& base, const std::vector<Request>& pool,
+                  const std::vector<std::vector<std::uint64_t>>& want, std::int64_t block_bytes, Totals& totals) {
   std::mt19937_64 random(seed);
   const auto below = [&](std::int64_t n) {
     return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
@@ -112,8 +113,8 @@ void run_schedule(std::uint64_t seed, const EngineOptions& base, const std::vect
       totals.forks += static_cast<std::int64_t>(done->answers.size()) - 1;
       if (fingerprint(*done) != want[index]) {
         ++totals.mismatches;
-        ADD_FAILURE() << base.model.filename() << " " << base.dtype << ": request " << index << " differs under schedule seed " << seed
-                      << " " << done->error;
+        ADD_FAILURE() << base.model.filename() << " " << base.dtype << ": request " << index
+                      << " differs under schedule seed " << seed << " " << done->error;
       }
       submitted.erase(done->request);
     }

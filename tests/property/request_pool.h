@@ -8,8 +8,8 @@
 namespace kvgauge::testing {
 
 /// A small world of requests for random schedules: prompts share prefixes (so that the prefix cache has hits), lengths
-/// cross page borders, spans, parts, layers, sampling, several answers and teacher-forced pairs are mixed. The same seed gives
-/// the same requests.
+/// cross page borders, spans, parts, layers, sampling, several answers and teacher-forced pairs are mixed. The same
+/// seed gives the same requests.
 inline std::vector<Request> request_pool(std::uint64_t seed, std::size_t count, std::int32_t vocab) {
   std::mt19937_64 random(seed);
   const auto below = [&](std::int64_t n) {
@@ -41,7 +41,8 @@ inline std::vector<Request> request_pool(std::uint64_t seed, std::size_t count, 
     request.scores.coe_final_norm = below(2) == 0;
     request.scores.eigenscore = below(2) == 0;
     request.scores.unrotated_keys = below(4) == 0;
-    if (below(4) == 0) request.scores.layers = below(2) == 0 ? std::vector<std::int32_t>{0, 2} : std::vector<std::int32_t>{1};
+    if (below(4) == 0)
+      request.scores.layers = below(2) == 0 ? std::vector<std::int32_t>{0, 2} : std::vector<std::int32_t>{1};
     if (below(3) == 0) {
       request.response = tokens(1 + below(50));
       for (std::int64_t more = below(3) == 0 ? 1 + below(2) : 0; more > 0; --more)

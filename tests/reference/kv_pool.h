@@ -12,8 +12,8 @@ struct PoolReference {
 
 /// @param rows [layer][position of the window], each the part's values: heads one after another, K before V
 /// @param head_dim, heads of a part; the rows hold one part or two
-inline PoolReference reference_kv_pool(const std::vector<std::vector<std::vector<double>>>& rows, int heads, int head_dim,
-                                       bool mean_over_positions, bool mean_over_heads,
+inline PoolReference reference_kv_pool(const std::vector<std::vector<std::vector<double>>>& rows, int heads,
+                                       int head_dim, bool mean_over_positions, bool mean_over_heads,
                                        bool mean_over_layers = true) {
   PoolReference out;
   const std::size_t parts = rows[0][0].size() / static_cast<std::size_t>(heads * head_dim);
@@ -24,7 +24,8 @@ inline PoolReference reference_kv_pool(const std::vector<std::vector<std::vector
         for (const auto& layer : rows) {
           for (const auto& row : layer) {
             for (int head = first_head; head < (mean_over_heads ? heads : first_head + 1); ++head) {
-              const double x = row[part * static_cast<std::size_t>(heads * head_dim) + static_cast<std::size_t>(head * head_dim + j)];
+              const double x = row[part * static_cast<std::size_t>(heads * head_dim) +
+                                   static_cast<std::size_t>(head * head_dim + j)];
               sum += x;
               magnitude += std::abs(x);
             }

@@ -25,6 +25,10 @@ Finished finished(const Texts& texts, const std::vector<double>& nll = {}) {
   return done;
 }
 
+OrderedJson group_scores_of(const Finished& done, const CandidateFormat& format) {
+  return group_scores_json(done, format, cluster_answers(done, format));
+}
+
 TEST(Clusters, AreAnswersTheGraderHoldsEqual) {
   const Texts texts = {"so #### 14", "The answer is 14.", "#### 15", "#### 14.0",
                        "no idea",    "no idea",           "none",    "#### 15"};
@@ -88,16 +92,16 @@ TEST(CandidatesOfARow, TheSelectedOneIsTheRow) {
 
 TEST(GroupScores, AreOfSeveralAnswersOnly) {
   const CandidateFormat format{.dataset = Dataset::kGsm8k, .semantic_entropy = true};
-  EXPECT_TRUE(group_scores_json(finished({"#### 1"}), format).empty());
+  EXPECT_TRUE(group_scores_of(finished({"#### 1"}), format).empty());
   Finished done = finished({"#### 1", "#### 1.0", "#### 2", "#### 1"});
   done.eigenscore = EigenScores{.hidden = 0.5, .kv = kUndefined};
-  const OrderedJson json = group_scores_json(done, format);
+  const OrderedJson json = group_scores_of(done, format);
   EXPECT_EQ(json["eigenscore"], 0.5);
   EXPECT_TRUE(json["eigenscore_kv"].is_null());
   EXPECT_EQ(json["majority"], 0.75);
   EXPECT_EQ(json["semantic_entropy_clusters"], 2);
   EXPECT_NEAR(json["semantic_entropy"].get<double>(), -(0.75 * std::log(3) + 0 - 1), 1e-14);
-  EXPECT_EQ(group_scores_json(done, {}).size(), 2u);
+  EXPECT_EQ(group_scores_of(done, {}).size(), 2u);
 }
 
 }  // namespace

@@ -149,9 +149,11 @@ TEST(InputRow, AnsweredBatchRowsAreScoredByTheirTokens) {
   EXPECT_EQ(row.carried["gold"], "7");
   EXPECT_EQ(*row.output_ids, (std::vector<std::int32_t>{2, 3}));
   EXPECT_FALSE(row.finished);
-  expect_error(pair_of(R"({"custom_id":"c","response":{"body":{"kvgauge":{"id":"c","text":"t"}}}})"), "run with --output-ids");
+  expect_error(pair_of(R"({"custom_id":"c","response":{"body":{"kvgauge":{"id":"c","text":"t"}}}})"),
+               "run with --output-ids");
   expect_error(pair_of(R"({"custom_id":"c","response":{"body":{"choices":[]}}})"), "without body.kvgauge");
-  expect_error(pair_of(R"({"custom_id":"c","response":{"body":{"kvgauge":{"id":"c","error":"too long"}}}})"), "failed before: too long");
+  expect_error(pair_of(R"({"custom_id":"c","response":{"body":{"kvgauge":{"id":"c","error":"too long"}}}})"),
+               "failed before: too long");
 }
 
 TEST(FillTemplate, ReplacesNamesAndKeepsOtherBraces) {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "cpu/cpu_backend.h"
-#include "kv/page_layout.h"
 #include "loader/model_files.h"
+#include "model/cache_layout.h"
 #include "model/decoder.h"
 #include "support/backend_wrapper.h"
 
@@ -30,8 +30,8 @@ class HiddenStateRecorder : public BackendWrapper {
       calls;  ///< the residual after each call: [attention norm, ffn norm] per layer, then the last
 };
 
-/// A decoder over its own pages, driven without engine or scheduler: one sequence, any chunking, any page order. Its back
-/// end works in the host's memory (the CPU, or the emulated device without graphs: hidden states are read between
+/// A decoder over its own pages, driven without engine or scheduler: one sequence, any chunking, any page order. Its
+/// back end works in the host's memory (the CPU, or the emulated device without graphs: hidden states are read between
 /// operations).
 class DecodeHarness {
  public:
@@ -41,10 +41,7 @@ class DecodeHarness {
       : files(ModelFiles::open(model)),
         backend(std::move(device)),
         weights(load_weights(files, backend)),
-        layout{.dtype = backend.compute_dtype(),
-               .layers = static_cast<int>(files.config().layers),
-               .kv_heads = static_cast<int>(files.config().kv_heads),
-               .head_dim = static_cast<int>(files.config().head_dim)},
+        layout(page_layout(files.config(), backend.compute_dtype())),
         blocks_((positions + kPageTokens - 1) / kPageTokens),
         memory_(backend.allocate(static_cast<std::size_t>(blocks_ * layout.block_bytes()))),
         storage(layout, static_cast<std::int32_t>(blocks_), memory_->data()),

@@ -37,18 +37,21 @@ inline std::vector<double> golden_logits(DecodeHarness& run, const GoldenTensors
   return {values, values + out.rows * out.columns};
 }
 
-/// Feeds the golden's prompt on pages in no natural order and compares logits, K, V and hidden states (each within `tolerance` of its
-/// largest value) and greedy tokens with transformers' in float64.
-inline void expect_agreement(DecodeHarness& run, const GoldenTensors& golden, const std::string& prefix, double tolerance) {
+/// Feeds the golden's prompt on pages in no natural order and compares logits, K, V and hidden states (each within
+/// `tolerance` of its largest value) and greedy tokens with transformers' in float64.
+inline void expect_agreement(DecodeHarness& run, const GoldenTensors& golden, const std::string& prefix,
+                             double tolerance) {
   const auto want_greedy = golden.ints(prefix + "greedy");
   std::reverse(run.table.begin(), run.table.end());
   run.feed(golden.ints(prefix + "ids"));
   const auto calls = run.backend.calls;
-  EXPECT_LE(relative_error(golden_logits(run, golden, prefix), golden.reals(prefix + "logits")), tolerance) << prefix << "logits";
+  EXPECT_LE(relative_error(golden_logits(run, golden, prefix), golden.reals(prefix + "logits")), tolerance)
+      << prefix << "logits";
   if (golden.has(prefix + "k")) {
     EXPECT_LE(relative_error(cache(run, true), golden.reals(prefix + "k")), tolerance) << prefix << "k";
     EXPECT_LE(relative_error(cache(run, false), golden.reals(prefix + "v")), tolerance) << prefix << "v";
-    // hidden_states: [0] the embeddings, [l] the output of block l, [L] after the final norm, which only logits() computes.
+    // hidden_states: [0] the embeddings, [l] the output of block l, [L] after the final norm, which only logits()
+    // computes.
     std::vector<double> hidden;
     for (int l = 0; l < run.layout.layers; ++l) {
       const auto& state = calls[static_cast<std::size_t>(2 * l)];

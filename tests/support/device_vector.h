@@ -4,8 +4,8 @@
 
 namespace kvgauge::testing {
 
-/// Memory that every executor's kernels may touch and the host too: managed memory where the build has a device (the emulated one puts each
-/// allocation before a guard page), plain memory otherwise. 64-byte aligned at least.
+/// Memory that every executor's kernels may touch and the host too: managed memory where the build has a device (the
+/// emulated one puts each allocation before a guard page), plain memory otherwise. 64-byte aligned at least.
 void* allocate_device_memory(std::size_t bytes);
 void free_device_memory(void* memory);
 

@@ -98,8 +98,8 @@ std::unique_ptr<Backend> backend_for(const Executor& executor, DType dtype, bool
   }
 #endif
 #if defined(KVGAUGE_CUDA) || defined(KVGAUGE_EMULATED)
-  return std::make_unique<Synchronous>(make_cuda_backend(
-      {.compute_dtype = dtype, .batch_invariant = batch_invariant, .memory = device_memory}));
+  return std::make_unique<Synchronous>(
+      make_cuda_backend({.compute_dtype = dtype, .batch_invariant = batch_invariant, .memory = device_memory}));
 #else
   std::abort();  // executors() has none of the others
 #endif
