@@ -15,6 +15,7 @@ class ChatTemplate;
 class ModelFiles;
 struct ModelConfig;
 struct GenerationDefaults;
+struct DifficultyHead;
 
 struct EngineOptions {
   std::filesystem::path model;  ///< Hugging Face folder or .gguf file
@@ -54,6 +55,9 @@ class Engine {
   Engine(Engine&&) noexcept;
   ~Engine();
 
+  /// The head that requests with `difficulty` or `thinking` are read by, from now on. @throws InputError if it was made
+  /// for another model
+  void use_difficulty_head(const DifficultyHead& head);
   /// Queues a request and returns its number (0, 1, 2, ...). A request that can never run (empty or too long prompt,
   /// bad token, bad sampling value) is not thrown: it finishes at once with `error` set.
   std::int64_t submit(Request request);
@@ -70,7 +74,7 @@ class Engine {
   const ChatTemplate* chat_template() const;  ///< nullptr if the model has none
   const ModelFiles& files() const;
   std::int64_t max_model_len() const;
-  std::string describe() const;  ///< device, dtype, threads, memory: one line for manifests and start-up
+  std::string describe() const;    ///< device, dtype, threads, memory: one line for manifests and start-up
   EngineStats stats() const;
 
  private:

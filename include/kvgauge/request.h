@@ -4,8 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "kvgauge/difficulty.h"
 #include "kvgauge/embedding.h"
 #include "kvgauge/scores.h"
+#include "kvgauge/thinking.h"
 
 namespace kvgauge {
 
@@ -32,7 +34,7 @@ struct ScoreSpec {
   bool prob = false;
   GaugePart part = GaugePart::kV;
   GaugeSpan span = GaugeSpan::kResponse;
-  bool keep_trajectory = false;  ///< hand out dr and dtheta with the result; needs kv_coe
+  bool keep_trajectory = false;           ///< hand out dr and dtheta with the result; needs kv_coe
   std::vector<std::int32_t> layers = {};  ///< of the KV trajectory and of eigenscore's KV twin; ascending, empty = all
   bool unrotated_keys = false;            ///< the KV trajectory reads keys as they were before RoPE
   double alpha = 1, beta = 1;             ///< of the KV trajectory's `paper` R (METHOD.md A.3)
@@ -51,15 +53,19 @@ struct ForcedResponse {
 struct Request {
   std::vector<std::int32_t> prompt;                   ///< at least one token
   std::optional<std::vector<std::int32_t>> response;  ///< teacher-forced: score exactly these tokens, generate nothing
-  bool prompt_only = false;       ///< neither generates nor judges: the prompt is computed for what is read off its cache
+  bool prompt_only = false;  ///< neither generates nor judges: the prompt is computed for what is read off its cache
   bool response_finished = true;  ///< teacher-forced: the last token ended the text (finish_reason "stop")
   std::vector<ForcedResponse> further_responses = {};  ///< teacher-forced: more answers to the same prompt
   SamplingParams sampling;
   StopRules stop;
   ScoreSpec scores;
-  std::optional<EmbeddingSpec> embedding;  ///< of every answer
-  std::int64_t samples = 1;  ///< answers over one shared prompt
-  std::uint64_t stream = 0;  ///< names the row to the random generator (its index in the job)
+  std::optional<EmbeddingSpec> embedding;      ///< of every answer
+  bool difficulty = false;                     ///< read the engine's difficulty head at the end of the prompt
+  std::optional<ThinkingSpec> thinking;        ///< generates only; the prompt then ends before the think tags
+  std::optional<WindowSpec> window;            ///< of every answer: the features of windows that end at `window_ends`
+  std::vector<std::int64_t> window_ends = {};  ///< cached positions, at least 1, prompt included; teacher-forced only
+  std::int64_t samples = 1;                    ///< answers over one shared prompt
+  std::uint64_t stream = 0;                    ///< names the row to the random generator (its index in the job)
 };
 
 enum class FinishReason : std::uint8_t { kStop, kLength, kError };
@@ -70,22 +76,26 @@ constexpr const char* name(FinishReason reason) {
 
 /// One answer with its scores.
 struct Answer {
-  std::string text;                  ///< special tokens dropped, stop string cut off
-  std::vector<std::int32_t> tokens;  ///< sampled (or teacher-forced) tokens, end-of-text included
+  std::string text;  ///< special tokens dropped, stop string cut off
+  std::vector<std::int32_t>
+      tokens;  ///< sampled, injected (behind the first sampled) or teacher-forced tokens, end-of-text included
   FinishReason finish_reason = FinishReason::kStop;
   std::optional<KvCoeScores> kv_coe;
   std::optional<ProbScores> prob;
   std::optional<CoeScores> coe;
   std::vector<float> dr, dtheta;  ///< only with keep_trajectory
-  std::vector<float> embedding;   ///< empty where the request's embedding covers no position (a response of one token)
+  std::optional<ThinkingRecord> thinking;
+  std::vector<float> windows;    ///< [window_ends, window_features()], row-major
+  std::vector<float> embedding;  ///< empty where the request's embedding covers no position (a response of one token)
 };
 
 /// What became of a request.
 struct Finished {
-  std::int64_t request = 0;     ///< what submit() returned
-  std::string error;            ///< not empty: the request failed, `answers` may be empty
-  std::vector<Answer> answers;  ///< `samples` of them
+  std::int64_t request = 0;               ///< what submit() returned
+  std::string error;                      ///< not empty: the request failed, `answers` may be empty
+  std::vector<Answer> answers;            ///< `samples` of them
   std::optional<EigenScores> eigenscore;  ///< if it was asked for and there are several answers
+  double difficulty = kUndefined;         ///< d of the prompt, if it was asked for
   std::int64_t prompt_tokens = 0, cached_tokens = 0;
   std::int64_t preemptions = 0;
   double queue_ms = 0, ttft_ms = 0,
