@@ -22,7 +22,7 @@ struct ControllerSettings {
   std::int64_t min_tokens = 32;   ///< before the first look
   std::int64_t cooldown = 0;      ///< tokens after a switch without a look
   std::int64_t patience = 2;      ///< looks in a row that must agree
-  double ema = 0;                 ///< d <- ema d_prev + (1 - ema) d, from the first look of a segment on
+  double ema = 0;                 ///< d <- ema d_prev + (1 - ema) d; starts anew with each segment
   bool allow_reopen = false;      ///< an answer behind a block that the model closed may be opened again
   std::int64_t fast_budget = 2048, slow_budget = 8192;  ///< tokens of one segment; its end ends the response
   std::int64_t total_budget = 0;                        ///< of all segments; 0: none

@@ -15,6 +15,7 @@ namespace kvgauge {
 ///                      token forwarded -> if (wants_look()) action = look(d); if (action) inject(*action)
 class ThinkingController {
  public:
+  /// @param spec must outlive the controller
   explicit ThinkingController(const ThinkingSpec& spec);
 
   /// What is put behind the prompt (may be empty). @param d of the prompt; not read unless spec.start is kDifficulty
@@ -24,7 +25,8 @@ class ThinkingController {
   bool accept(std::int32_t token, bool ends);
   /// The newest sampled token is in the cache: whether the signal is to be computed now.
   bool wants_look() const;
-  /// What a look decides, or the thinking budget without one. @param d the signal, nullopt if wants_look() was false
+  /// The newest sampled token is in the cache: what a look decides, or the thinking budget without one.
+  /// @param d the signal (NaN: not there yet, nothing is decided); nullopt if wants_look() was false
   /// @return what to inject now; nullptr: nothing
   const std::vector<std::int32_t>* forwarded(std::optional<double> d);
 
@@ -32,7 +34,7 @@ class ThinkingController {
   const ThinkingRecord& record() const { return record_; }
 
  private:
-  const std::vector<std::int32_t>* switch_to(ThinkingMode mode, double d, const std::vector<std::int32_t>& tokens);
+  const std::vector<std::int32_t>* switch_to(ThinkingMode mode, double d);
 
   const ThinkingSpec* spec_;
   ThinkingMode mode_ = ThinkingMode::kFast;
