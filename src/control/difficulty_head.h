@@ -1,7 +1,10 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kvgauge/difficulty.h"
@@ -32,6 +35,8 @@ struct DifficultyHead {
 /// `feature.mean`, `feature.deviation` (the last two may be missing together), F32, and the rest as metadata.
 /// @throws InputError (cannot be read), FormatError: what is missing, misshapen or not finite, by name
 DifficultyHead read_difficulty_head(const std::filesystem::path& path);
+/// The same of a file's bytes; `where` names it in messages.
+DifficultyHead parse_difficulty_head(std::span<const std::byte> file, std::string_view where);
 /// Writes one; appears whole or not at all. @throws OutputError
 void write_difficulty_head(const std::filesystem::path& path, const DifficultyHead& head);
 /// Why a head cannot be used with a model: the first thing that differs, by name; empty if nothing does.

@@ -160,4 +160,24 @@ SafetensorsContents read_safetensors(std::span<const std::byte> file, std::strin
   return contents;
 }
 
+std::string safetensors_header(const std::vector<WrittenTensor>& tensors,
+                               const std::vector<std::pair<std::string, std::string>>& metadata) {
+  OrderedJson json = OrderedJson::object();
+  if (!metadata.empty()) json["__metadata__"] = OrderedJson::object();
+  for (const auto& [key, value] : metadata) json["__metadata__"][key] = value;
+  std::int64_t begin = 0;
+  for (const WrittenTensor& tensor : tensors) {
+    std::int64_t end = sizeof(float);
+    for (const std::int64_t count : tensor.shape) end *= count;
+    end += begin;
+    json[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
+    begin = end;
+  }
+  std::string text = json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  std::string header;
+  for (int i = 0; i < 8; ++i) header += static_cast<char>(text.size() >> (8 * i) & 0xff);
+  return header + text;
+}
+
 }  // namespace kvgauge

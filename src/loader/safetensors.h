@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "loader/stored_tensor.h"
@@ -28,5 +29,15 @@ struct SafetensorsContents {
 /// The same with every dimension of the shapes, and with the metadata.
 /// @throws FormatError also where the metadata is no object of strings
 SafetensorsContents read_safetensors(std::span<const std::byte> file, std::string_view where);
+
+/// An F32 tensor to be written.
+struct WrittenTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;
+};
+/// What stands before the bytes of `tensors`, which follow it one behind the other in this order. Its own bytes are a
+/// multiple of 8. What is not UTF-8 in the metadata is replaced.
+std::string safetensors_header(const std::vector<WrittenTensor>& tensors,
+                               const std::vector<std::pair<std::string, std::string>>& metadata);
 
 }  // namespace kvgauge

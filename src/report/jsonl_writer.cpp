@@ -1,16 +1,15 @@
 #include "report/jsonl_writer.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <utility>
 
 #include "core/cat.h"
+#include "core/output_file.h"
 
 namespace kvgauge {
 namespace {
@@ -26,19 +25,6 @@ OutputError cannot_write(const std::string& name, int error) {
 }
 
 }  // namespace
-
-std::size_t write_all(int file, std::string_view bytes) {
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t written = ::write(file, bytes.data() + done, bytes.size() - done);
-    if (written > 0)
-      done += static_cast<std::size_t>(written);
-    else if (written == 0)
-      errno = ENOSPC;
-    if (written == 0 || (written < 0 && errno != EINTR)) break;
-  }
-  return done;
-}
 
 JsonlWriter::JsonlWriter(int file, std::string name, bool regular)
     : file_(file), name_(std::move(name)), regular_(regular), last_sync_(now_seconds()) {}
@@ -69,25 +55,6 @@ void JsonlWriter::flush() {
   last_sync_ = now_seconds();
   if (std::exchange(unsynced_lines_, 0) == 0 || !regular_) return;
   if (::fdatasync(file_) != 0 && errno != EINVAL && errno != ENOSYS) throw cannot_write(name_, errno);
-}
-
-void write_file_atomically(const std::string& path, std::string_view bytes) {
-  const std::string temporary = path + ".tmp";
-  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file < 0) throw cannot_write(temporary, errno);
-  const bool written = write_all(file, bytes) == bytes.size() && ::fsync(file) == 0;
-  const int error = errno;
-  ::close(file);
-  if (!written) {
-    ::unlink(temporary.c_str());
-    throw cannot_write(temporary, error);
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) throw cannot_write(path, errno);
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  const int directory = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0) return;  // the file is there; only its survival of a power cut is not certain
-  ::fsync(directory);
-  ::close(directory);
 }
 
 }  // namespace kvgauge

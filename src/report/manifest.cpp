@@ -7,10 +7,10 @@
 
 #include "core/cat.h"
 #include "core/mapped_file.h"
+#include "core/output_file.h"
 #include "core/sha256.h"
 #include "kvgauge/error.h"
 #include "report/build_info.h"
-#include "report/jsonl_writer.h"
 
 namespace kvgauge {
 namespace {

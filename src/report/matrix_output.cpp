@@ -12,9 +12,10 @@
 #include <vector>
 
 #include "core/cat.h"
+#include "core/output_file.h"
 #include "kvgauge/error.h"
 #include "loader/npy.h"
-#include "report/jsonl_writer.h"
+#include "loader/safetensors.h"
 
 namespace kvgauge {
 namespace {
@@ -112,20 +113,11 @@ void MatrixOutput::flush() {
 std::string MatrixOutput::header() const {
   const auto rows = totals_.rows, columns = static_cast<std::int64_t>(values_);
   if (format_ == Format::kNpy) return npy_header(rows, columns);
-  OrderedJson json = OrderedJson::object();
-  json["__metadata__"] = {{"format", "kvgauge embeddings"},
-                          {"ids", to_line(ids_)},
-                          {"failed", to_line(failed_)},
-                          {"model_hash", model_hash_},
-                          {"settings", settings_}};
-  json["embeddings"] = {{"dtype", "F32"},
-                        {"shape", {rows, columns}},
-                        {"data_offsets", {0, rows * columns * static_cast<std::int64_t>(sizeof(float))}}};
-  std::string text = to_line(json);
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  std::string header;
-  for (int i = 0; i < 8; ++i) header += static_cast<char>(text.size() >> (8 * i) & 0xff);
-  return header + text;
+  return safetensors_header({{"embeddings", {rows, columns}}}, {{"format", "kvgauge embeddings"},
+                                                                {"ids", to_line(ids_)},
+                                                                {"failed", to_line(failed_)},
+                                                                {"model_hash", model_hash_},
+                                                                {"settings", settings_}});
 }
 
 void MatrixOutput::finish(bool order) {

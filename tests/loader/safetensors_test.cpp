@@ -123,5 +123,21 @@ TEST(Safetensors, FlippedBitsAreRefusedOrHarmless) {
   EXPECT_GT(refused, 1000);
 }
 
+TEST(Safetensors, WrittenHeadersAreReadBack) {
+  const std::string header =
+      safetensors_header({{"z", {2, 3}}, {"a", {1}}, {"none", {0, 5}}}, {{"note", "\"\xc3\xbc\xff\""}, {"empty", ""}});
+  EXPECT_EQ(header.size() % 8, 0u);
+  const std::string file = header + std::string(7 * sizeof(float), '\0');
+  const SafetensorsContents got = read_safetensors(std::as_bytes(std::span(file)), "w");
+  ASSERT_EQ(got.tensors.size(), 3u);
+  EXPECT_EQ(got.tensors[0].tensor.name, "z");
+  EXPECT_EQ(got.tensors[0].shape, (std::vector<std::uint64_t>{2, 3}));
+  EXPECT_EQ(got.tensors[0].tensor.data.data(), reinterpret_cast<const std::byte*>(file.data()) + header.size());
+  EXPECT_EQ(got.metadata.at("note"), "\"\xc3\xbc\xef\xbf\xbd\"");
+  EXPECT_EQ(got.metadata.at("empty"), "");
+  const std::string bare = safetensors_header({}, {});
+  EXPECT_TRUE(read_safetensors(std::as_bytes(std::span(bare)), "w").tensors.empty());
+}
+
 }  // namespace
 }  // namespace kvgauge

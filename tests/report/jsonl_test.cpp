@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "core/output_file.h"
 #include "kvgauge/error.h"
 #include "report/jsonl_reader.h"
 #include "report/jsonl_writer.h"
