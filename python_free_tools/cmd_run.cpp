@@ -4,6 +4,7 @@
 
 #include "cli.h"
 #include "common_options.h"
+#include "control/difficulty_head.h"
 #include "core/cat.h"
 #include "core/printable.h"
 #include "grade/grader.h"
@@ -12,6 +13,7 @@
 #include "loader/model_config.h"
 #include "option_values.h"
 #include "requests.h"
+#include "thinking_options.h"
 
 namespace kvgauge::cli {
 namespace {
@@ -23,21 +25,31 @@ Examples:
   kvgauge run --input q.jsonl --output a.jsonl --temperature 0.7 --top-p 0.95 --n 5 --seed 1
   kvgauge run --input q.jsonl --output a.jsonl --temperature 0.7 --n 8 --select majority --dataset gsm8k
   kvgauge run --input q.jsonl --output a.jsonl --temperature 0.7 --n 8 --select kv_coe.normalized.c --scores all
+  kvgauge run --input q.jsonl --output a.jsonl --think auto --difficulty head.safetensors     (thinks where it pays)
+  kvgauge run --input q.jsonl --output a.jsonl --think on --think-budget 512
   kvgauge run --input q.jsonl --output a.jsonl --resume            (goes on after an interruption)
   echo '{"prompt":"Tom has 3 pens. He buys 4. How many has he?"}' | kvgauge run --input - --think off --quiet
 )";
+
+constexpr std::int64_t kUnlimited = std::int64_t{1} << 40;
 
 struct RunOptions {
   ModelOptions model;
   JobOptions job;
   PromptOptions prompts;
   ScoreOptions scores;
+  ThinkingOptions thinking;
+  const CLI::Option* max_tokens_flag = nullptr;
   std::int64_t max_tokens = 512, top_k = 0, samples = 1;
   double temperature = 0, top_p = 1, min_p = 0;
   std::vector<std::string> stop;
   bool ignore_eos = false;
   std::string select, dataset;
 
+  /// With --think auto the controller's budgets end an answer unless --max-tokens is given as well.
+  std::int64_t most_tokens() const {
+    return prompts.think == "auto" && max_tokens_flag->count() == 0 ? kUnlimited : max_tokens;
+  }
   AnswerCount answers() const { return samples > 1 ? AnswerCount::kSeveral : AnswerCount::kOne; }
 };
 
@@ -80,8 +92,9 @@ Manifest manifest_of(const RunOptions& o) {
   put_settings(manifest.settings, o.model);
   put_settings(manifest.settings, o.prompts);
   put_settings(manifest.settings, o.scores, o.answers());
+  put_settings(manifest.settings, o.thinking);
   manifest.settings["seed"] = o.job.seed;
-  manifest.settings["max-tokens"] = o.max_tokens;
+  manifest.settings["max-tokens"] = o.most_tokens();
   manifest.settings["temperature"] = o.temperature;
   manifest.settings["top-p"] = o.top_p;
   manifest.settings["top-k"] = o.top_k;
@@ -97,6 +110,7 @@ Manifest manifest_of(const RunOptions& o) {
 int run(const RunOptions& o) {
   check_job(o.job);
   check_prompt(o.prompts);
+  check_thinking(o.prompts, o.thinking);
   for (const std::string& stop : o.stop)
     if (stop.empty()) throw UsageError("--stop: found '', a string of at least one character was needed");
   const ScoreGroups groups = score_groups(o.scores, o.answers());
@@ -109,12 +123,15 @@ int run(const RunOptions& o) {
   job.engine = engine_options(o.model);
   scores.layers = resolve_layers(o.scores, job.engine);
   job.rows.prompt_template = o.prompts.prompt_template;
+  // Refused here if it cannot be read; that it is this model's is seen when the model is open.
+  const std::string head = o.thinking.difficulty.empty() ? "" : read_difficulty_head(o.thinking.difficulty).id;
   job.output = {.scores = scores,
                 .text = true,
                 .embedding = o.scores.embed,
                 .token_ids = o.scores.output_ids,
+                .head = head,
                 .candidates = candidates};
-  job.open = [&o, scores](const Engine& engine) -> std::function<Request(InputRow&)> {
+  job.open = [&o, scores](Engine& engine) -> std::function<Request(InputRow&)> {
     check_template(o.prompts, engine.files());
     const RequestMaker maker{.prompter = prompter_of(engine),
                              .prompts = o.prompts,
@@ -123,10 +140,11 @@ int run(const RunOptions& o) {
                                           .min_p = o.min_p,
                                           .top_k = o.top_k,
                                           .seed = static_cast<std::uint64_t>(o.job.seed)},
-                             .stop = {.max_tokens = o.max_tokens, .stop = o.stop, .ignore_eos = o.ignore_eos},
+                             .stop = {.max_tokens = o.most_tokens(), .stop = o.stop, .ignore_eos = o.ignore_eos},
                              .scores = scores,
                              .embedding = answer_embedding(o.scores, engine.config().layers),
-                             .samples = o.samples};
+                             .samples = o.samples,
+                             .thinking = open_thinking(o.prompts, o.thinking, engine)};
     return [maker](const InputRow& row) { return maker.generate(row); };
   };
   return run_job(std::move(job));
@@ -140,9 +158,11 @@ Command add_run(CLI::App& root) {
   const auto o = std::make_shared<RunOptions>();
   add_model_options(*app, o->model);
   add_job_options(*app, o->job);
-  add_prompt_options(*app, o->prompts);
+  add_prompt_options(*app, o->prompts, true);
+  add_thinking_options(*app, o->thinking);
   add_score_options(*app, o->scores);
-  add_count(*app, "--max-tokens", o->max_tokens, 1, std::int64_t{1} << 40, "longest answer in tokens (512)");
+  o->max_tokens_flag = add_count(*app, "--max-tokens", o->max_tokens, 1, kUnlimited,
+                                 "longest answer in sampled tokens (512; with --think auto the budgets')");
   add_real(*app, "--temperature", o->temperature, 0, 100, "0 is greedy (0)");
   add_real(*app, "--top-p", o->top_p, 0, 1, "keep the likeliest tokens of this total probability (1: all)");
   add_count(*app, "--top-k", o->top_k, 0, INT32_MAX, "keep the K likeliest tokens (0: all)");

@@ -105,9 +105,14 @@ void add_job_options(CLI::App& app, JobOptions& o) {
   add_choice(app, "--log-level", o.log_level, {"error", "warn", "info", "debug"}, "what to tell on stderr (info)");
 }
 
-void add_prompt_options(CLI::App& app, PromptOptions& o) {
-  add_choice(app, "--think", o.think, {"template", "on", "off"},
-             "enable_thinking of the chat template; template: leave it undefined");
+void add_prompt_options(CLI::App& app, PromptOptions& o, bool automatic) {
+  if (automatic)
+    add_choice(
+        app, "--think", o.think, {"template", "on", "off", "auto"},
+        "enable_thinking of the chat template; template: leave it undefined; auto: think where --difficulty says so");
+  else
+    add_choice(app, "--think", o.think, {"template", "on", "off"},
+               "enable_thinking of the chat template; template: leave it undefined");
   add_text(app, "--prompt-template", o.prompt_template, "TEXT", "the user's turn, with {field} for fields of the row");
   app.add_flag("--no-chat", o.no_chat, "give prompts to the model as they are, without its chat template");
 }
@@ -200,7 +205,7 @@ void check_prompt(const PromptOptions& o) {
 }
 
 std::optional<bool> thinking(const PromptOptions& o) {
-  return o.think == "template" ? std::nullopt : std::optional(o.think == "on");
+  return o.think == "on" || o.think == "off" ? std::optional(o.think == "on") : std::nullopt;
 }
 
 std::string model_path(const std::string& option) {

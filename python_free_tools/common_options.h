@@ -62,7 +62,8 @@ struct ScoreGroups {
 
 void add_model_options(CLI::App& app, ModelOptions& options);
 void add_job_options(CLI::App& app, JobOptions& options);
-void add_prompt_options(CLI::App& app, PromptOptions& options);
+/// @param automatic whether --think auto is a choice
+void add_prompt_options(CLI::App& app, PromptOptions& options, bool automatic = false);
 void add_score_options(CLI::App& app, ScoreOptions& options);
 
 /// @throws UsageError, DeviceError (a device this build does not have), InputError (no embedded model to be found)
@@ -78,7 +79,7 @@ std::optional<EmbeddingSpec> answer_embedding(const ScoreOptions& options, std::
 /// Checks of combinations. @throws UsageError
 void check_job(const JobOptions& options);
 void check_prompt(const PromptOptions& options);
-/// --think as enable_thinking: template leaves it undefined.
+/// --think as enable_thinking: template (and auto, which starts before the think tags) leaves it undefined.
 std::optional<bool> thinking(const PromptOptions& options);
 
 /// The folder of --model, or of the embedded model: $KVGAUGE_DATA, <binary>/../share/kvgauge/models, the source tree.

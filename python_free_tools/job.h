@@ -24,7 +24,7 @@ struct Job {
   RowFormat rows = {};
   OutputFormat output = {};
   /// Called once when the model is open; returns what makes a request of a row (RequestError: the row fails).
-  std::function<std::function<Request(InputRow&)>(const Engine&)> open = {};
+  std::function<std::function<Request(InputRow&)>(Engine&)> open = {};
   /// Where rows go, if not into JSONL.
   std::function<std::unique_ptr<RowOutput>()> make_output = {};
 };

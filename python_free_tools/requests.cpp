@@ -20,7 +20,7 @@ void check_template(const PromptOptions& options, const ModelFiles& files) {
   if (!files.chat_template())
     throw UsageError(
         "--no-chat: not given, but the model has no chat template; give --no-chat and prompts as plain text");
-  if (options.think != "template" && files.chat_template()->find("enable_thinking") == std::string::npos)
+  if (thinking(options) && files.chat_template()->find("enable_thinking") == std::string::npos)
     throw UsageError(cat("--think: '", options.think,
                          "' was asked for, the model's chat template has no enable_thinking; leave --think out"));
 }
@@ -43,7 +43,14 @@ std::int64_t longest_text(const Engine& engine, std::int64_t max_length) {
 Request RequestMaker::generate(const InputRow& row) const {
   const RowOverrides& own = row.overrides;
   Request request;
-  request.prompt = prompt_of(row);
+  request.prompt = prompt_of(row, thinking.style.has_value());
+  request.thinking = thinking.spec;
+  request.difficulty = thinking.difficulty;
+  if (request.thinking && thinking.style && row.thinking) {  // the row has chosen
+    request.thinking->start = *row.thinking ? ThinkingStart::kSlow : ThinkingStart::kFast;
+    if (!request.thinking->dry_run && request.thinking->settings.thinking_budget == 0)
+      request.thinking->settings.max_switches = 0;
+  }
   request.sampling = sampling;
   request.stop = stop;
   request.scores = scores;
@@ -66,6 +73,7 @@ Request RequestMaker::judge(const InputRow& row) const {
   request.prompt = prompt_of(row);
   request.response = response_of(row);
   request.response_finished = row.finished;
+  request.injected = row.injected;
   request.further_responses = row.further;
   request.scores = scores;
   request.embedding = embedding;
@@ -83,7 +91,7 @@ Request RequestMaker::embed(InputRow& row, std::int64_t max_length) const {
   return request;
 }
 
-std::vector<std::int32_t> RequestMaker::prompt_of(const InputRow& row) const {
+std::vector<std::int32_t> RequestMaker::prompt_of(const InputRow& row, bool bare) const {
   if (row.prompt_ids) return *row.prompt_ids;
   const bool has_messages = !row.messages.is_null();
   if (prompts.no_chat || row.plain) {
@@ -91,11 +99,14 @@ std::vector<std::int32_t> RequestMaker::prompt_of(const InputRow& row) const {
       throw RequestError("messages: they need the chat template, which --no-chat leaves out; give a 'prompt'");
     if (row.thinking)
       throw RequestError("chat_template_kwargs: this prompt is given to the model without the chat template");
+    if (bare) throw RequestError("prompt: it is given to the model without the chat template, which thinking needs");
     return prompter.tokens_of_text(row.prompt);
   }
   OrderedJson messages = row.messages;
   if (!has_messages) messages.push_back({{"role", "user"}, {"content", row.prompt}});
-  return prompter.tokens_of_chat(prompter.render(messages, row.tools, row.thinking ? row.thinking : thinking(prompts)));
+  if (bare) return prompter.tokens_of_chat(thinking.style->bare_prompt(prompter, messages, row.tools));
+  const std::optional<bool> mode = row.thinking ? row.thinking : cli::thinking(prompts);
+  return prompter.tokens_of_chat(prompter.render(messages, row.tools, mode));
 }
 
 std::vector<std::int32_t> RequestMaker::response_of(const InputRow& row) const {

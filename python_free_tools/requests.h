@@ -8,6 +8,7 @@
 #include "kvgauge/engine.h"
 #include "kvgauge/request.h"
 #include "report/input_row.h"
+#include "thinking_options.h"
 
 namespace kvgauge::cli {
 
@@ -20,6 +21,7 @@ struct RequestMaker {
   ScoreSpec scores = {};
   std::optional<EmbeddingSpec> embedding = {};
   std::int64_t samples = 1;
+  Thinking thinking = {};  ///< of generate()
   std::optional<std::int32_t> end_token = {};  ///< end_of_turn(), for judge()
 
   /// @throws RequestError: this row cannot be run
@@ -31,7 +33,8 @@ struct RequestMaker {
   Request embed(InputRow& row, std::int64_t max_length) const;
 
  private:
-  std::vector<std::int32_t> prompt_of(const InputRow& row) const;
+  /// @param bare up to the think tags
+  std::vector<std::int32_t> prompt_of(const InputRow& row, bool bare = false) const;
   std::vector<std::int32_t> response_of(const InputRow& row) const;
 };
 

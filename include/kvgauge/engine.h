@@ -37,8 +37,8 @@ struct EngineStats {
   std::uint64_t weight_bytes = 0, table_bytes = 0, kv_bytes = 0, activation_bytes = 0;
   std::int64_t blocks = 0, free_blocks = 0;
   std::int64_t steps = 0, prefill_tokens = 0, decode_tokens = 0, cached_tokens = 0, preemptions = 0;
-  std::int64_t gauge_calls = 0,
-               stats_calls = 0;  ///< kv_trajectory and logits_stats launches: 0 when nothing asked for them
+  /// Launches of kv_trajectory, logits_stats and of kv_pool with a head: 0 when nothing asked for them.
+  std::int64_t gauge_calls = 0, stats_calls = 0, difficulty_calls = 0;
 };
 
 /// A model, its KV pages and a scheduler. Text outside, tokens inside.
@@ -74,7 +74,7 @@ class Engine {
   const ChatTemplate* chat_template() const;  ///< nullptr if the model has none
   const ModelFiles& files() const;
   std::int64_t max_model_len() const;
-  std::string describe() const;    ///< device, dtype, threads, memory: one line for manifests and start-up
+  std::string describe() const;  ///< device, dtype, threads, memory: one line for manifests and start-up
   EngineStats stats() const;
 
  private:

@@ -43,10 +43,16 @@ struct ScoreSpec {
   bool eigenscore = false;     ///< over the answers of the request, where it has several
 };
 
+/// Tokens of a response that were injected, not sampled: probabilities are not judged by them.
+struct InjectedTokens {
+  std::int64_t at = 0, count = 0;  ///< response tokens before them; how many
+};
+
 /// A further teacher-forced answer.
 struct ForcedResponse {
   std::vector<std::int32_t> tokens;  ///< at least one
   bool finished = true;              ///< the last token ended the text
+  std::vector<InjectedTokens> injected = {};
 };
 
 /// One question (or one finished pair to score).
@@ -54,7 +60,8 @@ struct Request {
   std::vector<std::int32_t> prompt;                   ///< at least one token
   std::optional<std::vector<std::int32_t>> response;  ///< teacher-forced: score exactly these tokens, generate nothing
   bool prompt_only = false;  ///< neither generates nor judges: the prompt is computed for what is read off its cache
-  bool response_finished = true;  ///< teacher-forced: the last token ended the text (finish_reason "stop")
+  bool response_finished = true;              ///< teacher-forced: the last token ended the text (finish_reason "stop")
+  std::vector<InjectedTokens> injected = {};  ///< teacher-forced: of `response`
   std::vector<ForcedResponse> further_responses = {};  ///< teacher-forced: more answers to the same prompt
   SamplingParams sampling;
   StopRules stop;
@@ -91,12 +98,13 @@ struct Answer {
 
 /// What became of a request.
 struct Finished {
-  std::int64_t request = 0;               ///< what submit() returned
-  std::string error;                      ///< not empty: the request failed, `answers` may be empty
-  std::vector<Answer> answers;            ///< `samples` of them
-  std::optional<EigenScores> eigenscore;  ///< if it was asked for and there are several answers
-  double difficulty = kUndefined;         ///< d of the prompt, if it was asked for
-  std::int64_t prompt_tokens = 0, cached_tokens = 0;
+  std::int64_t request = 0;                           ///< what submit() returned
+  std::string error;                                  ///< not empty: the request failed, `answers` may be empty
+  std::vector<Answer> answers;                        ///< `samples` of them
+  std::optional<EigenScores> eigenscore;              ///< if it was asked for and there are several answers
+  double difficulty = kUndefined;                     ///< d of the prompt, if it was asked for
+  std::vector<std::int32_t> prompt_suffix;            ///< think tags that were put behind the prompt
+  std::int64_t prompt_tokens = 0, cached_tokens = 0;  ///< prompt_suffix not counted
   std::int64_t preemptions = 0;
   double queue_ms = 0, ttft_ms = 0,
          e2e_ms = 0;  ///< wait until the first step, until the first token (0 if none), until the end

@@ -35,6 +35,7 @@ Engine::Impl::Impl(const EngineOptions& options)
       decoder_(files_.config(), weights_, *backend_, options.step_tokens,
                std::min(kLogitRows, std::max(options.max_batch, options.step_tokens))),
       embedder_(*backend_),
+      windows_(*backend_, options.max_batch),
       frequencies_(rope_inverse_frequencies(files_.config())) {
   if (files_.chat_template()) chat_template_.emplace(*files_.chat_template(), files_.chat_template_where());
   backend_->warm_up(options.step_tokens, memory_.max_model_len);
@@ -55,6 +56,9 @@ Engine::Impl::Impl(const EngineOptions& options)
   sample_requests_.reserve(tile);
   slices_.reserve(sequences);
   gauge_items_.reserve(sequences);
+  look_items_.reserve(sequences);
+  thinkers_.reserve(sequences);
+  difficulties_.reserve(sequences);
   for (auto* list : {&touched_, &ended_}) list->reserve(sequences);
   gauge_specs_.reserve(sequences);
 }
@@ -66,11 +70,13 @@ std::int64_t Engine::Impl::submit(Request request) {
   group->finished.prompt_tokens = static_cast<std::int64_t>(request.prompt.size());
   group->submitted_ms = now_ms();
   group->finished.error = reason_to_refuse(request, files_.config(), memory_.max_model_len);
+  if (group->finished.error.empty()) group->finished.error = reason_to_refuse_thinking(request);
   group->request = std::move(request);
   if (!group->finished.error.empty()) {
     finished_.push_back(std::move(group->finished));
     return number;
   }
+  group->bare_prompt = group->prompt_tokens();
   start_sequences(*group);
   groups_.emplace(number, std::move(group));
   return number;
@@ -78,16 +84,19 @@ std::int64_t Engine::Impl::submit(Request request) {
 
 void Engine::Impl::start_sequences(RequestGroup& group) {
   const Request& request = group.request;
-  const std::int64_t prompt = group.prompt_tokens();
   const std::int64_t answers = group.answers();
+  std::int64_t prompt = group.prompt_tokens();
   if (request.prompt_only) group.longest = prompt;
   if (group.generates()) group.longest = prompt + std::min(request.stop.max_tokens, memory_.max_model_len - prompt);
+  if (request.thinking) {
+    plan_thinking(group);
+    prompt = group.prompt_tokens();
+  }
   for (std::int64_t sample = 0; group.forced() && sample < answers; ++sample)  // the last token is never fed
     group.longest = std::max(group.longest, prompt + static_cast<std::int64_t>(group.response(sample).size()) - 1);
   group.sequences.reserve(static_cast<std::size_t>(answers));
-  for (std::int64_t sample = 0; sample < answers; ++sample) {
-    group.sequences.push_back(new_sequence(group, sample));
-  }
+  for (std::int64_t sample = 0; sample < answers; ++sample) group.sequences.push_back(new_sequence(group, sample));
+  if (request.thinking && !group.awaits_difficulty) begin_thinking(group, kUndefined);
   group.unfinished = answers;
   if (request.embedding) embedder_.reserve(*request.embedding, pages_.view(), options_.max_batch);
   for (const auto& sequence : group.sequences) {
@@ -119,12 +128,8 @@ std::unique_ptr<RunningSequence> Engine::Impl::new_sequence(RequestGroup& group,
     sequence->decoder.emplace(tokenizer_);
     sequence->matcher.emplace(request.stop.stop);
   }
-  if (request.scores.prob) sequence->stats.reserve(static_cast<std::size_t>(group.longest - group.prompt_tokens() + 1));
-  if (request.scores.kv_coe) {
-    const std::int64_t parts = request.scores.part == GaugePart::kKV ? 2 : 1;
-    sequence->gauge.emplace(request.scores.span, group.prompt_tokens(), group.longest,
-                            parts * layout_.kv_heads * layout_.head_dim);
-  }
+  if (group.judges()) sequence->stats.reserve(static_cast<std::size_t>(group.longest - group.prompt_tokens() + 1));
+  if (!group.awaits_difficulty) start_gauge(*sequence);  // else the prompt's end is not known yet
   if (request.scores.coe) {
     // The first answer sees the prompt for all; answers that leave it begin behind the prompt.
     const std::int64_t first = sample == 0 ? 0 : group.prompt_tokens();
@@ -134,10 +139,20 @@ std::unique_ptr<RunningSequence> Engine::Impl::new_sequence(RequestGroup& group,
   return sequence;
 }
 
+void Engine::Impl::start_gauge(RunningSequence& sequence) {
+  const RequestGroup& group = *sequence.group;
+  const ScoreSpec& scores = group.request.scores;
+  if (!scores.kv_coe) return;
+  const std::int64_t parts = scores.part == GaugePart::kKV ? 2 : 1;
+  sequence.gauge.emplace(scores.span, group.prompt_tokens(), group.longest,
+                         parts * layout_.kv_heads * layout_.head_dim);
+}
+
 Engine::Engine(const EngineOptions& options) : impl_(std::make_unique<Impl>(options)) {}
 Engine::Engine(Engine&&) noexcept = default;
 Engine::~Engine() = default;
 
+void Engine::use_difficulty_head(const DifficultyHead& head) { impl_->use_head(head); }
 std::int64_t Engine::submit(Request request) { return impl_->submit(std::move(request)); }
 bool Engine::step() { return impl_->step(); }
 

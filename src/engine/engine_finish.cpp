@@ -9,6 +9,19 @@
 #include "score/scores.h"
 
 namespace kvgauge {
+namespace {
+
+// What is left are the sampled tokens, as a run that injected the others judged them.
+void drop_injected(std::vector<TokenLogitStats>& stats, const std::vector<InjectedTokens>& injected) {
+  for (auto range = injected.rbegin(); range != injected.rend(); ++range) {
+    const std::int64_t begin = std::min(range->at, std::ssize(stats));
+    const std::int64_t end = std::min(range->at + range->count, std::ssize(stats));
+    stats.erase(stats.begin() + begin, stats.begin() + end);
+  }
+}
+
+}  // namespace
+
 // Sequences that end in this step still have their pages. One call for all that are embedded alike.
 void Engine::Impl::embed_ended() {
   for (std::size_t first = 0; first < ended_.size(); ++first) {
@@ -65,17 +78,22 @@ void Engine::Impl::finish(RunningSequence& sequence) {
         answer.text += done->matcher->finish();
       }
       answer.finish_reason = done->finish_reason;
+      if (done->controller) answer.thinking = done->controller->record();
     } else {
       answer.finish_reason = group.response_finished(done->sample) ? FinishReason::kStop : FinishReason::kLength;
     }
     answer.tokens = std::move(done->response);
     answer.embedding = std::move(done->embedding);
+    answer.windows = std::move(done->windows);
     if (request.scores.kv_coe) {
       answer.kv_coe = kv_coe_scores(done->trajectory, {.alpha = request.scores.alpha, .beta = request.scores.beta});
       answer.dr = std::move(done->steps.dr);
       answer.dtheta = std::move(done->steps.dtheta);
     }
-    if (request.scores.prob) answer.prob = prob_scores(done->stats, files_.config().vocab);
+    if (request.scores.prob) {
+      if (group.forced()) drop_injected(done->stats, group.injected(done->sample));
+      answer.prob = prob_scores(done->stats, files_.config().vocab);
+    }
     if (request.scores.coe) {
       const LayerTrajectories& layers = done->layer_trajectories;
       answer.coe = CoeScores{.official = coe_pair(layers.official),
@@ -132,6 +150,7 @@ void Engine::Impl::finish_group(RequestGroup& group) {
         EigenScores{.hidden = score(&RunningSequence::last_state), .kv = score(&RunningSequence::pooled_values)};
   }
   const double now = now_ms();
+  group.finished.prompt_suffix.assign(group.request.prompt.begin() + group.bare_prompt, group.request.prompt.end());
   group.finished.queue_ms = group.started_ms - group.submitted_ms;
   group.finished.ttft_ms = group.first_token_ms < 0 ? 0 : group.first_token_ms - group.submitted_ms;
   group.finished.e2e_ms = now - group.submitted_ms;

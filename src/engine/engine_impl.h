@@ -1,6 +1,7 @@
 #pragma once
 // The engine's inside: what it holds, and the steps of its life. engine.cpp opens it and takes requests,
-// engine_step.cpp runs a step of the batch, engine_finish.cpp makes answers of sequences that end.
+// engine_step.cpp runs a step of the batch, engine_thinking.cpp looks at difficulties and injects think tags,
+// engine_finish.cpp makes answers of sequences that end.
 #include <chrono>
 #include <deque>
 #include <map>
@@ -9,10 +10,12 @@
 #include <span>
 #include <vector>
 
+#include "control/difficulty_gauge.h"
 #include "engine/memory_plan.h"
 #include "engine/running_sequence.h"
 #include "engine/scheduler.h"
 #include "gauge/embedding.h"
+#include "gauge/window_pooler.h"
 #include "kv/page_layout.h"
 #include "kvgauge/engine.h"
 #include "loader/model_files.h"
@@ -35,6 +38,13 @@ struct Engine::Impl {
     bool given = false;
   };
 
+  // A sequence whose newest token is in the cache now and whose controller has to know.
+  struct Thinker {
+    RunningSequence* sequence = nullptr;
+    std::ptrdiff_t look = -1;  // of the step's difficulties; negative: no window is read
+    bool looks = false;        // the controller wants its signal
+  };
+
   explicit Impl(const EngineOptions& options);
 
   std::int64_t submit(Request request);
@@ -52,6 +62,18 @@ struct Engine::Impl {
   void accept_draws();
   void accept(RunningSequence& sequence, std::int32_t token, const TokenLogitStats* stats);
   void gauge(const StepPlan& plan);
+  void use_head(const DifficultyHead& head);
+  std::string reason_to_refuse_thinking(const Request& request) const;
+  void plan_thinking(RequestGroup& group);
+  void begin_thinking(RequestGroup& group, double d);
+  void start_gauge(RunningSequence& sequence);
+  void plan_look(RunningSequence& sequence);
+  void look();
+  void think();
+  double signal(const Thinker& thinker);
+  void inject(RunningSequence& sequence, const std::vector<std::int32_t>& tokens);
+  void read_difficulties();
+  void pool_windows();
   void fork_answers(RequestGroup& group);
   void embed_ended();
   void finish(RunningSequence& sequence);
@@ -73,6 +95,8 @@ struct Engine::Impl {
   Scheduler scheduler_;
   Decoder decoder_;
   EmbeddingPooler embedder_;
+  WindowPooler windows_;
+  std::optional<DifficultyGauge> difficulty_;
   const std::vector<double> frequencies_;  // of RoPE: what the gauge turns keys back by
   EngineStats stats_;
 
@@ -88,7 +112,9 @@ struct Engine::Impl {
   std::vector<TokenLogitStats> stat_values_;
   std::vector<TrajectoryItem> gauge_items_;
   std::vector<RunningSequence*> touched_, ended_, embedded_;
-  std::vector<PoolItem> embedding_items_;
+  std::vector<PoolItem> embedding_items_, window_items_, look_items_;
+  std::vector<Thinker> thinkers_;
+  std::vector<float> difficulties_;
   std::vector<const ScoreSpec*> gauge_specs_;  // of the step's sequences, each kind once
   std::vector<LayerStatesItem> states_, raw_states_;
   std::vector<std::int32_t> tapped_rows_;

@@ -26,7 +26,9 @@ bool Engine::Impl::step() {
   ++stats_.steps;
   compute(plan);
   gauge(plan);
-  backend_->wait();  // the step's only wait: tokens and statistics reach the host together
+  look();
+  backend_->wait();  // the step's only wait: tokens, statistics and difficulties reach the host together
+  think();
   accept_draws();
   touched_.clear();
   for (const StepPlan::Item& item : plan.items) touched_.push_back(static_cast<RunningSequence*>(item.sequence));
@@ -37,13 +39,16 @@ bool Engine::Impl::step() {
     RequestGroup& group = *sequence->group;
     if (!group.generates()) {
       sequence->done = sequence->done || sequence->pending() == 0;
-    } else if (group.sequences.size() > 1 && !group.forked && !group.sequences[0]->response.empty()) {
+    } else if (group.sequences.size() > 1 && !group.forked &&
+               (group.sequences[0]->sampled > 0 || group.sequences[0]->done)) {
       fork_answers(group);
     }
   }
   for (RunningSequence* sequence : touched_)
     if (sequence->done) ended_.push_back(sequence);
   embed_ended();
+  read_difficulties();
+  pool_windows();
   for (RunningSequence* sequence : ended_) finish(*sequence);
   return true;
 }
@@ -59,6 +64,8 @@ void Engine::Impl::compute(const StepPlan& plan) {
   states_.clear();
   raw_states_.clear();
   tapped_rows_.clear();
+  look_items_.clear();
+  thinkers_.clear();
   const double now = now_ms();
   for (const StepPlan::Item& item : plan.items) {
     auto& sequence = *static_cast<RunningSequence*>(item.sequence);
@@ -105,8 +112,10 @@ void Engine::Impl::plan_draws(const StepPlan::Item& item, std::int64_t first_row
   const RequestGroup& group = *sequence.group;
   if (group.generates()) {
     if (!item.completes) return;
+    if (sequence.controller || group.awaits_difficulty) plan_look(sequence);
+    if (group.awaits_difficulty) return;
     const auto row = static_cast<std::int32_t>(first_row + item.rows - 1);
-    const bool all_answers_begin = sequence.sample == 0 && sequence.response.empty();
+    const bool all_answers_begin = sequence.sample == 0 && sequence.sampled == 0;
     draws_.push_back({.row = row, .sequence = &sequence});
     for (std::size_t i = 1; all_answers_begin && i < group.sequences.size(); ++i)
       draws_.push_back({.row = row, .sequence = group.sequences[i].get()});
@@ -190,7 +199,7 @@ void Engine::Impl::sample(const MatrixView& logits, std::span<const Draw> draws)
          .top_k = static_cast<std::int32_t>(std::min(sampling.top_k, files_.config().vocab)),
          .seed = sampling.seed,
          .stream = mix64(sequence.group->request.stream) + static_cast<std::uint64_t>(sequence.sample),
-         .draw = sequence.response.size()});
+         .draw = static_cast<std::uint64_t>(sequence.sampled)});
   }
   const std::size_t first = sampled_.size();
   sampled_.resize(first + sample_requests_.size());
@@ -202,7 +211,7 @@ void Engine::Impl::judge(const MatrixView& logits, std::span<const Draw> draws) 
   judged_tokens_.clear();
   judged_draws_.clear();
   for (std::size_t i = 0; i < draws.size(); ++i) {
-    if (!draws[i].sequence->group->request.scores.prob) continue;
+    if (!draws[i].sequence->group->judges()) continue;
     judged_rows_.push_back(tile_rows_[i]);
     judged_tokens_.push_back(0);
     judged_draws_.push_back(static_cast<std::int32_t>(i));
@@ -224,9 +233,11 @@ void Engine::Impl::accept_draws() {
   auto judged = stat_values_.cbegin();
   for (const Draw& draw : draws_) {
     RunningSequence& sequence = *draw.sequence;
-    const TokenLogitStats* const stats = sequence.group->request.scores.prob ? &*judged++ : nullptr;
+    const TokenLogitStats* const stats = sequence.group->judges() ? &*judged++ : nullptr;
     if (!draw.given) {
-      accept(sequence, *token++, stats);
+      const std::int32_t drawn = *token++;
+      if (!sequence.injected_in_step && !sequence.done) accept(sequence, drawn, stats);
+      sequence.injected_in_step = false;
       continue;
     }
     sequence.stats.push_back(*stats);
@@ -251,18 +262,18 @@ void Engine::Impl::accept(RunningSequence& sequence, std::int32_t token, const T
     return;
   }
   sequence.response.push_back(token);
+  ++sequence.sampled;
+  sequence.newest_sampled = true;
   if (stats) sequence.stats.push_back(*stats);
-  const auto sampled = static_cast<std::int64_t>(sequence.response.size());
-  if (ends_text(token) && !rules.ignore_eos) {
+  const bool ends = ends_text(token) && !rules.ignore_eos;
+  if (!ends) sequence.text += sequence.matcher->push(sequence.decoder->push(token));
+  const bool stops = ends || sequence.matcher->matched();
+  const bool used_up = sequence.controller && sequence.controller->accept(token, stops);
+  if (stops) {
     sequence.finish_reason = FinishReason::kStop;
     sequence.done = true;
-    return;
-  }
-  sequence.text += sequence.matcher->push(sequence.decoder->push(token));
-  if (sequence.matcher->matched()) {
-    sequence.finish_reason = FinishReason::kStop;
-    sequence.done = true;
-  } else if (sampled >= rules.max_tokens || group.prompt_tokens() + sampled >= memory_.max_model_len) {
+  } else if (used_up || sequence.sampled >= rules.max_tokens ||
+             std::ssize(sequence.tokens) + 1 >= memory_.max_model_len) {
     sequence.finish_reason = FinishReason::kLength;
     sequence.done = true;
   } else {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "control/controller.h"
 #include "engine/sequence.h"
 #include "gauge/layer_states_gauge.h"
 #include "gauge/trajectory_gauge.h"
@@ -19,12 +20,17 @@ struct RequestGroup;
 struct RunningSequence : Sequence {
   RequestGroup* group = nullptr;
   std::int64_t sample = 0;               ///< index among the request's answers
-  std::vector<std::int32_t> response;    ///< sampled so far, or all teacher-forced tokens
+  std::vector<std::int32_t> response;    ///< sampled and injected so far, or all teacher-forced tokens
+  std::int64_t sampled = 0;              ///< tokens of them that were sampled
   std::vector<TokenLogitStats> stats;    ///< one per response token whose logits have been seen; empty unless asked for
   std::optional<TrajectoryGauge> gauge;  ///< until the sequence is done
   TrajectorySums trajectory;             ///< from then on
   TrajectorySteps steps;                 ///< if they were asked for
-  std::vector<float> embedding;          ///< likewise, once the sequence is done
+  std::vector<float> embedding, windows;  ///< likewise, once the sequence is done
+  std::optional<ThinkingController> controller;
+  std::int64_t looked_at = 0;     ///< entries of `stats` that the signal has seen
+  bool newest_sampled = false;    ///< the last token was sampled, not injected or part of the prompt
+  bool injected_in_step = false;  ///< tokens were put behind the last one in this step: what it drew is void
   std::optional<LayerStatesGauge> states_gauge;  ///< until the sequence is done
   LayerTrajectories layer_trajectories;          ///< from then on
   std::int64_t tapped_row = -1;                  ///< of Decoder::tapped(), in the step that ends the sequence
@@ -45,11 +51,17 @@ struct RequestGroup {
   std::vector<std::unique_ptr<RunningSequence>>
       sequences;  ///< the first one prefills the prompt; the others fork from it
   std::int64_t unfinished = 0;
-  bool forked = false;         ///< the other answers have left the first one
-  PromptStates prompt_states;  ///< of hidden-state CoE, if it was asked for
+  bool forked = false;             ///< the other answers have left the first one
+  bool awaits_difficulty = false;  ///< the first mode is not known: the prompt ends before the think tags
+  std::int64_t bare_prompt = 0;    ///< tokens of the prompt without think tags that we put behind it
+  PromptStates prompt_states;      ///< of hidden-state CoE, if it was asked for
   double submitted_ms = 0, started_ms = -1, first_token_ms = -1;
 
   bool forced() const { return request.response.has_value(); }
+  /// Whether the logits of its tokens are judged: for scores, or for a signal of the controller's.
+  bool judges() const {
+    return request.scores.prob || (request.thinking && request.thinking->signal == ThinkingSignal::kEntropy);
+  }
   bool generates() const { return !forced() && !request.prompt_only; }
   std::int64_t answers() const {
     return forced() ? 1 + static_cast<std::int64_t>(request.further_responses.size()) : request.samples;
@@ -57,6 +69,9 @@ struct RequestGroup {
   /// Teacher-forced: the tokens of an answer, and whether they ended the text.
   const std::vector<std::int32_t>& response(std::int64_t sample) const {
     return sample == 0 ? *request.response : request.further_responses[static_cast<std::size_t>(sample - 1)].tokens;
+  }
+  const std::vector<InjectedTokens>& injected(std::int64_t sample) const {
+    return sample == 0 ? request.injected : request.further_responses[static_cast<std::size_t>(sample - 1)].injected;
   }
   bool response_finished(std::int64_t sample) const {
     return sample == 0 ? request.response_finished

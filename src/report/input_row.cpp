@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <limits>
 
 #include "core/cat.h"
 #include "core/printable.h"
@@ -88,6 +89,27 @@ bool was_finished(const OrderedJson& answer) {
   return !reason || text_of(*reason, "finish_reason") != "length";
 }
 
+// Where `run` injected think tags into an answer: `thinking.switches`, whose `at` counts sampled tokens.
+std::vector<InjectedTokens> injected_tokens(const OrderedJson& answer) {
+  const OrderedJson* const thinking = find(answer, "thinking");
+  const OrderedJson* const switches = thinking && thinking->is_object() ? find(*thinking, "switches") : nullptr;
+  std::vector<InjectedTokens> ranges;
+  if (!switches || !switches->is_array()) return ranges;
+  std::int64_t before = 0;
+  for (const OrderedJson& one : *switches) {
+    const auto count = [&](const char* key) {
+      const OrderedJson* const value = one.is_object() ? find(one, key) : nullptr;
+      if (!value || !value->is_number_integer() || *value < 0 || *value > std::numeric_limits<std::int32_t>::max())
+        throw RequestError(cat("thinking.switches: '", key, "' is no count of tokens, as `kvgauge run` writes it"));
+      return value->get<std::int64_t>();
+    };
+    const std::int64_t tokens = count("injected");
+    if (tokens > 0) ranges.push_back({.at = count("at") + before, .count = tokens});
+    before += tokens;
+  }
+  return ranges;
+}
+
 void read_response(InputRow& row, const OrderedJson& fields) {
   if (row.form == RowForm::kBatch)
     throw RequestError("a batch row has no response to score, a 'response' beside 'prompt' or 'messages' was needed");
@@ -95,14 +117,16 @@ void read_response(InputRow& row, const OrderedJson& fields) {
   const OrderedJson* const ids = find(fields, "output_ids");
   const OrderedJson* const response = find(fields, "response");
   const OrderedJson* const text = find(fields, "text");
-  if (ids)
+  if (ids) {
     row.output_ids = token_ids(*ids, "output_ids");
-  else if (response)
+    row.injected = injected_tokens(fields);
+  } else if (response) {
     row.response = text_of(*response, "response");
-  else if (text)
+  } else if (text) {
     row.response = text_of(*text, "text");
-  else
+  } else {
     throw RequestError("no response in it: one of output_ids, response or text was needed");
+  }
 }
 
 void read_text(InputRow& row, const OrderedJson& fields, const RowFormat& format) {
@@ -126,8 +150,10 @@ void read_candidates(InputRow& row, const OrderedJson& fields) {
     if (i == 0) {
       row.output_ids = token_ids(*ids, "output_ids");
       row.finished = was_finished(one);
+      row.injected = injected_tokens(one);
     } else {
-      row.further.push_back({.tokens = token_ids(*ids, "output_ids"), .finished = was_finished(one)});
+      row.further.push_back(
+          {.tokens = token_ids(*ids, "output_ids"), .finished = was_finished(one), .injected = injected_tokens(one)});
     }
   }
   const OrderedJson* const selected = find(fields, "selected");

@@ -44,6 +44,7 @@ struct InputRow {
   std::string response;
   std::optional<std::vector<std::int32_t>> prompt_ids, output_ids;
   bool finished = true;                 ///< finish_reason is not "length"
+  std::vector<InjectedTokens> injected;  ///< of output_ids: think tags that `run` put in
   std::vector<ForcedResponse> further;  ///< output_ids of the row's further candidates; output_ids has the first one's
   std::int64_t selected = -1;           ///< which of them the row shows; negative: not said
 

@@ -76,6 +76,23 @@ OrderedJson usage_json(const Finished& finished) {
           {"completion_tokens", completion_tokens(finished)}};
 }
 
+OrderedJson thinking_json(const ThinkingRecord& record) {
+  OrderedJson switches = OrderedJson::array(), looks = OrderedJson::array();
+  for (const ThinkingSwitch& s : record.switches)
+    switches.push_back({{"at", s.at}, {"to", name(s.to)}, {"d", number(s.d)}, {"injected", s.injected}});
+  for (const ThinkingLook& look : record.looks) looks.push_back({{"at", look.at}, {"d", number(look.d)}});
+  OrderedJson json = {{"mode", name(record.first)}, {"final_mode", name(record.last)}};
+  json["switches"] = std::move(switches);
+  json["sampled"] = record.sampled;
+  json["injected"] = record.injected;
+  json["processed"] = record.processed();
+  json["paper"] = record.last_segment;
+  json["prefix"] = record.prefix;
+  json["probes"] = record.probes;
+  if (!record.looks.empty()) json["looks"] = std::move(looks);
+  return json;
+}
+
 bool measures(const ScoreSpec& spec) { return spec.kv_coe || spec.prob || spec.coe; }
 
 // The fields of one answer that every candidate has.
@@ -98,6 +115,7 @@ OrderedJson candidates_json(const Finished& finished, std::vector<OrderedJson>& 
     one["usage"] = {{"completion_tokens", answer.tokens.size()}};
     if (measures(format.scores)) one["scores"] = std::move(scores[i]);
     put_embedding(one, answer, format);
+    if (answer.thinking) one["thinking"] = thinking_json(*answer.thinking);
     if (format.token_ids) one["output_ids"] = answer.tokens;
     candidates.push_back(std::move(one));
   }
@@ -125,6 +143,8 @@ OrderedJson plain_row(const InputRow& row, const Finished& finished, const std::
   if (row.text_tokens > finished.prompt_tokens) json["truncated"] = true;
   if (measures(format.scores)) json["scores"] = scores[static_cast<std::size_t>(selected)];
   put_embedding(json, shown, format);
+  if (!format.head.empty()) json["difficulty"] = {{"prompt", number(finished.difficulty)}, {"head", format.head}};
+  if (shown.thinking) json["thinking"] = thinking_json(*shown.thinking);
   if (several) {
     if (OrderedJson group = group_scores_json(finished, format.candidates, clusters); !group.empty())
       json["group_scores"] = std::move(group);
@@ -134,6 +154,7 @@ OrderedJson plain_row(const InputRow& row, const Finished& finished, const std::
   }
   if (format.token_ids) {
     json["prompt_ids"] = prompt;
+    for (const std::int32_t token : finished.prompt_suffix) json["prompt_ids"].push_back(token);
     json["output_ids"] = shown.tokens;
   }
   put_carried(json, row);

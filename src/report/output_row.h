@@ -16,6 +16,7 @@ struct OutputFormat {
   bool text = true;                 ///< false for `score`: no text was generated
   bool embedding = false;           ///< adds the embedding; null where it covers no position
   bool token_ids = false;           ///< adds prompt_ids and output_ids
+  std::string head = {};            ///< id of the head that difficulties are of; empty: none were read
   CandidateFormat candidates = {};  ///< of rows with several answers
 };
 

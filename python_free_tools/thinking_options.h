@@ -1,0 +1,45 @@
+#pragma once
+#include <CLI/App.hpp>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "common_options.h"
+#include "core/json.h"
+#include "engine/think_tags.h"
+#include "kvgauge/engine.h"
+#include "kvgauge/thinking.h"
+
+namespace kvgauge::cli {
+
+/// Difficulty and thinking, of every verb that generates.
+struct ThinkingOptions {
+  std::string difficulty;  ///< a head's file
+  std::string controller = "default", signal = "difficulty";
+  bool dry_run = false;
+  ControllerSettings settings;  ///< as given; controller_settings() puts the preset below
+  ThinkText text;
+  std::map<std::string, const CLI::Option*> flags;  ///< by name, of those that belong to a controller
+
+  bool given(const std::string& flag) const { return flags.at(flag)->count() > 0; }
+};
+
+/// What the options mean for an opened model.
+struct Thinking {
+  std::optional<ThinkStyle> style;   ///< where prompts end before think tags
+  std::optional<ThinkingSpec> spec;  ///< of requests that a controller follows
+  bool difficulty = false;           ///< requests read the head
+  std::string head;                  ///< its id
+};
+
+void add_thinking_options(CLI::App& app, ThinkingOptions& options);
+/// Checks of combinations. @throws UsageError
+void check_thinking(const PromptOptions& prompts, const ThinkingOptions& options);
+/// The preset of --controller with the flags that were given. @param window positions of the head: the default cooldown
+ControllerSettings controller_settings(const ThinkingOptions& options, std::int64_t window);
+/// Finds the think tags and gives the engine its head. @throws UsageError, InputError, FormatError
+Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& options, Engine& engine);
+
+void put_settings(OrderedJson& to, const ThinkingOptions& options);
+
+}  // namespace kvgauge::cli
