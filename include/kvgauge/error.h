@@ -23,6 +23,9 @@ class ConfigError : public Error {
 class InputError : public Error {
   using Error::Error;
 };  ///< exit 3: an input file that is missing or unreadable
+class DivergedError : public Error {
+  using Error::Error;
+};  ///< exit 3: training whose loss is no longer finite
 class DeviceError : public Error {
   using Error::Error;
 };  ///< exit 4: device, memory

@@ -68,6 +68,10 @@ class CpuBackend final : public Backend {
   void copy_pages(const CopyPagesArgs& args) override;
   void kv_pool(const KvPoolArgs& args) override;
   void layer_states(const LayerStatesArgs& args) override;
+  void mlp_forward(const MlpForwardArgs& args) override;
+  void mlp_backward(const MlpBackwardArgs& args) override;
+  void mlp_step(const MlpStepArgs& args) override;
+  void mlp_statistics(const MlpStatisticsArgs& args) override;
   TrajectorySums read_layer_states(const LayerSums& sums) override;
   std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) override;
   void copy_trajectory(const TrajectoryState& from, TrajectoryState& to) override;

@@ -59,6 +59,24 @@ struct RowStats {
   bool usable() const { return !broken && maximum > -std::numeric_limits<float>::infinity(); }
 };
 
+/// One step of Adam on a run of parameters (MlpStepArgs), with what follows from the betas and the step's number.
+struct AdamTask {
+  float* parameters = nullptr;
+  const float* gradients = nullptr;
+  float *m = nullptr, *v = nullptr;
+  std::int64_t count = 0;
+  float beta1 = 0, beta2 = 0;
+  float fresh1 = 0, fresh2 = 0;  ///< 1 - beta, rounded once
+  float rate = 0;     ///< learning rate / (1 - beta1^step)
+  float v_scale = 0;  ///< 1 / (1 - beta2^step)
+  float epsilon = 0;
+  float decay = 0, kept = 1;  ///< what is added to the gradient of each parameter; its share that is kept
+};
+
+struct HiddenSums {
+  double of_weight = 0, of_bias = 0;
+};
+
 struct TrajectoryDistances {
   double difference_squared = 0, a_squared = 0, b_squared = 0;
 };
@@ -93,6 +111,15 @@ struct Kernels {
   void (*add_row_f16)(const std::uint16_t* row, float* sums, std::int64_t count);
   void (*scale_row)(float* values, float factor, std::int64_t count);
   TrajectoryDistances (*distances)(const float* a, const float* b, std::int64_t count);
+
+  // Of the regressor's training. Counts are multiples of 16, but for adam_row.
+  void (*rectify_row)(float* a, float bias, std::int64_t count);  ///< a = max(a + bias, 0); NaN stays
+  /// out[i] = bias + sum over r of weights[r] a[r * stride + i], in double, r ascending
+  void (*weigh_rows)(const float* a, std::int64_t stride, std::int64_t rows, const float* weights, float bias,
+                     float* out, std::int64_t count);
+  /// The sum of a[i] slopes[i]; then a[i] becomes slopes[i] * weight where it is positive, 0 elsewhere, and is summed.
+  HiddenSums (*backward_row)(float* a, const float* slopes, float weight, std::int64_t count);
+  void (*adam_row)(const AdamTask& task);
 };
 
 /// The table of an instruction set; nullptr where this build or processor lacks it.

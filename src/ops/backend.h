@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "kvgauge/error.h"
 #include "ops/copy_pages.h"
 #include "ops/embed.h"
 #include "ops/kv_pool.h"
@@ -13,6 +14,7 @@
 #include "ops/layer_states.h"
 #include "ops/linear.h"
 #include "ops/logits_stats.h"
+#include "ops/mlp.h"
 #include "ops/paged_attention.h"
 #include "ops/rms_norm.h"
 #include "ops/rope_append.h"
@@ -98,6 +100,13 @@ class Backend {
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
   virtual void kv_pool(const KvPoolArgs& args) = 0;  ///< its first call with a head reserves scratch
   virtual void layer_states(const LayerStatesArgs& args) = 0;
+
+  // Training of the head of kv_pool.
+  virtual void mlp_forward(const MlpForwardArgs&) { throw DeviceError(kNoTraining); }
+  virtual void mlp_backward(const MlpBackwardArgs&) { throw DeviceError(kNoTraining); }
+  virtual void mlp_step(const MlpStepArgs&) { throw DeviceError(kNoTraining); }
+  virtual void mlp_statistics(const MlpStatisticsArgs&) { throw DeviceError(kNoTraining); }
+  static constexpr const char* kNoTraining = "--device: this back end does not train; run with --device cpu";
 
   /// An empty trajectory of vectors of `values` numbers that can reach `capacity` points.
   virtual std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) = 0;

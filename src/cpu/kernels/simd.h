@@ -52,6 +52,7 @@ KVGAUGE_INLINE Floats smaller(Floats a, Floats b) { return (Floats)_mm512_min_ps
 KVGAUGE_INLINE Floats fused_multiply_add(Floats a, Floats b, Floats c) {
   return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 }
+KVGAUGE_INLINE Floats square_root(Floats x) { return (Floats)_mm512_sqrt_ps((__m512)x); }
 KVGAUGE_INLINE Ints nearest(Floats x) { return (Ints)_mm512_cvtps_epi32((__m512)x); }
 KVGAUGE_INLINE Floats to_floats(Ints x) { return (Floats)_mm512_cvtepi32_ps((__m512i)x); }
 KVGAUGE_INLINE Doubles low_doubles(Floats x) { return (Doubles)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)x)); }
@@ -78,6 +79,7 @@ KVGAUGE_INLINE Floats smaller(Floats a, Floats b) { return (Floats)_mm256_min_ps
 KVGAUGE_INLINE Floats fused_multiply_add(Floats a, Floats b, Floats c) {
   return (Floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 }
+KVGAUGE_INLINE Floats square_root(Floats x) { return (Floats)_mm256_sqrt_ps((__m256)x); }
 KVGAUGE_INLINE Ints nearest(Floats x) { return (Ints)_mm256_cvtps_epi32((__m256)x); }
 KVGAUGE_INLINE Floats to_floats(Ints x) { return (Floats)_mm256_cvtepi32_ps((__m256i)x); }
 KVGAUGE_INLINE Doubles low_doubles(Floats x) { return (Doubles)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x)); }
@@ -98,6 +100,7 @@ KVGAUGE_INLINE Words broadcast_word(std::uint32_t x) { return (Words)_mm_set1_ep
 KVGAUGE_INLINE Floats larger(Floats a, Floats b) { return (Floats)_mm_max_ps((__m128)a, (__m128)b); }
 KVGAUGE_INLINE Floats smaller(Floats a, Floats b) { return (Floats)_mm_min_ps((__m128)a, (__m128)b); }
 KVGAUGE_INLINE Floats fused_multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
+KVGAUGE_INLINE Floats square_root(Floats x) { return (Floats)_mm_sqrt_ps((__m128)x); }
 KVGAUGE_INLINE Ints nearest(Floats x) { return (Ints)_mm_cvtps_epi32((__m128)x); }
 KVGAUGE_INLINE Floats to_floats(Ints x) { return (Floats)_mm_cvtepi32_ps((__m128i)x); }
 KVGAUGE_INLINE Doubles low_doubles(Floats x) { return (Doubles)_mm_cvtps_pd((__m128)x); }

@@ -24,6 +24,10 @@ const Kernels kKernels = {
     .add_row_f16 = add_row_f16,
     .scale_row = scale_row,
     .distances = distances,
+    .rectify_row = rectify_row,
+    .weigh_rows = weigh_rows,
+    .backward_row = backward_row,
+    .adam_row = adam_row,
 };
 
 }  // namespace kvgauge::cpu::KVGAUGE_ISA

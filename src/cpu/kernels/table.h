@@ -24,6 +24,11 @@ void add_row_bf16(const std::uint16_t* row, float* sums, std::int64_t count);
 void add_row_f16(const std::uint16_t* row, float* sums, std::int64_t count);
 void scale_row(float* values, float factor, std::int64_t count);
 TrajectoryDistances distances(const float* a, const float* b, std::int64_t count);
+void rectify_row(float* a, float bias, std::int64_t count);
+void weigh_rows(const float* a, std::int64_t stride, std::int64_t rows, const float* weights, float bias, float* out,
+                std::int64_t count);
+HiddenSums backward_row(float* a, const float* slopes, float weight, std::int64_t count);
+void adam_row(const AdamTask& task);
 
 extern const Kernels kKernels;
 
