@@ -89,6 +89,10 @@ class CudaBackend final : public Backend {
   void copy_pages(const CopyPagesArgs& args) override;
   void kv_pool(const KvPoolArgs& args) override;
   void layer_states(const LayerStatesArgs& args) override;
+  void mlp_forward(const MlpForwardArgs& args) override;
+  void mlp_backward(const MlpBackwardArgs& args) override;
+  void mlp_step(const MlpStepArgs& args) override;
+  void mlp_statistics(const MlpStatisticsArgs& args) override;
 
   std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) override;
   void copy_trajectory(const TrajectoryState& from, TrajectoryState& to) override;
@@ -113,6 +117,7 @@ class CudaBackend final : public Backend {
 
   void stage_step(const StepBatch& batch, std::int64_t padded_rows, std::int64_t context_bound);
   void apply_table_changes();
+  const std::int32_t* device_rows(std::span<const std::int32_t> rows);
   const std::int32_t* device_blocks(const std::int32_t* blocks, std::int64_t count);
   SliceTable slice_table(std::span<const SequenceSlice> sequences, int page_tokens);
   PagedKvView device_view(const PagedKvView& pages);
@@ -143,7 +148,7 @@ class CudaBackend final : public Backend {
   bool ran_a_step_ = false;
 
   std::unique_ptr<ArenaMemory> attention_scratch_, drawn_, statistics_, statistics_parts_, ends_, difficulties_,
-      layer_steps_;
+      layer_steps_, mlp_rows_, mlp_total_;
   std::vector<DeviceTrajectoryItem> trajectory_items_;
   std::vector<PoolItem> pool_items_;
 

@@ -6,7 +6,6 @@
 #include <span>
 #include <string>
 
-#include "kvgauge/error.h"
 #include "ops/copy_pages.h"
 #include "ops/embed.h"
 #include "ops/kv_pool.h"
@@ -102,11 +101,10 @@ class Backend {
   virtual void layer_states(const LayerStatesArgs& args) = 0;
 
   // Training of the head of kv_pool.
-  virtual void mlp_forward(const MlpForwardArgs&) { throw DeviceError(kNoTraining); }
-  virtual void mlp_backward(const MlpBackwardArgs&) { throw DeviceError(kNoTraining); }
-  virtual void mlp_step(const MlpStepArgs&) { throw DeviceError(kNoTraining); }
-  virtual void mlp_statistics(const MlpStatisticsArgs&) { throw DeviceError(kNoTraining); }
-  static constexpr const char* kNoTraining = "--device: this back end does not train; run with --device cpu";
+  virtual void mlp_forward(const MlpForwardArgs& args) = 0;
+  virtual void mlp_backward(const MlpBackwardArgs& args) = 0;
+  virtual void mlp_step(const MlpStepArgs& args) = 0;
+  virtual void mlp_statistics(const MlpStatisticsArgs& args) = 0;
 
   /// An empty trajectory of vectors of `values` numbers that can reach `capacity` points.
   virtual std::unique_ptr<TrajectoryState> make_trajectory(std::int64_t values, std::int64_t capacity) = 0;

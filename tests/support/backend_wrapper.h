@@ -39,6 +39,10 @@ class BackendWrapper : public Backend {
   void copy_pages(const CopyPagesArgs& args) override { inner_->copy_pages(args); }
   void kv_pool(const KvPoolArgs& args) override { inner_->kv_pool(args); }
   void layer_states(const LayerStatesArgs& args) override { inner_->layer_states(args); }
+  void mlp_forward(const MlpForwardArgs& args) override { inner_->mlp_forward(args); }
+  void mlp_backward(const MlpBackwardArgs& args) override { inner_->mlp_backward(args); }
+  void mlp_step(const MlpStepArgs& args) override { inner_->mlp_step(args); }
+  void mlp_statistics(const MlpStatisticsArgs& args) override { inner_->mlp_statistics(args); }
   void run_step(const StepBatch& batch, const std::function<void(const StepBatch&)>& operations) override {
     inner_->run_step(batch, operations);
   }

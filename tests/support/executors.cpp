@@ -35,6 +35,10 @@ class Synchronous final : public BackendWrapper {
   void copy_pages(const CopyPagesArgs& args) override { inner_->copy_pages(args), wait(); }
   void kv_pool(const KvPoolArgs& args) override { inner_->kv_pool(args), wait(); }
   void layer_states(const LayerStatesArgs& args) override { inner_->layer_states(args), wait(); }
+  void mlp_forward(const MlpForwardArgs& args) override { inner_->mlp_forward(args), wait(); }
+  void mlp_backward(const MlpBackwardArgs& args) override { inner_->mlp_backward(args), wait(); }
+  void mlp_step(const MlpStepArgs& args) override { inner_->mlp_step(args), wait(); }
+  void mlp_statistics(const MlpStatisticsArgs& args) override { inner_->mlp_statistics(args), wait(); }
 };
 
 #if defined(KVGAUGE_CUDA) || defined(KVGAUGE_EMULATED)
