@@ -6,12 +6,8 @@
 
 namespace kvgauge {
 
-/// A number with its percentile bootstrap interval over questions.
-struct Estimate {
-  double value = kUndefined;
-  Interval ci95 = {};
-};
-/// What predicted difficulties are worth against labels. Rows count alike, whatever they weighed in training.
+/// What predicted difficulties are worth against labels, with percentile bootstrap intervals over questions. Rows count
+/// alike, whatever they weighed in training.
 struct DifficultyMetrics {
   std::int64_t rows = 0, questions = 0;
   Estimate mse, spearman;

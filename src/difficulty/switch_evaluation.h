@@ -95,11 +95,6 @@ ThresholdChoice choose_threshold(std::span<const SwitchQuestion> questions, std:
 /// Index of the strategy that the same rule takes. @param always_slow on the same questions
 std::size_t choose_strategy(std::span<const Strategy> strategies, const Strategy& always_slow, double keep);
 
-struct Estimate {
-  double value = kUndefined;
-  Interval ci95 = {};
-};
-
 /// Means over the questions.
 struct StrategyResult {
   std::string name;

@@ -11,4 +11,9 @@ struct Interval {
   bool holds(double value) const { return low <= value && value <= high; }
 };
 
+struct Estimate {
+  double value = kUndefined;
+  Interval ci95 = {};
+};
+
 }  // namespace kvgauge
