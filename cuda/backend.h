@@ -119,6 +119,8 @@ class CudaBackend final : public Backend {
   void apply_table_changes();
   const std::int32_t* device_rows(std::span<const std::int32_t> rows);
   const std::int32_t* device_blocks(const std::int32_t* blocks, std::int64_t count);
+  /// The same at the place that a running sequence's table keeps, which is there after apply_table_changes().
+  const std::int32_t* device_table(const std::int32_t* blocks, std::int64_t count);
   SliceTable slice_table(std::span<const SequenceSlice> sequences, int page_tokens);
   PagedKvView device_view(const PagedKvView& pages);
   PagedKvView foreign_view(const PagedKvView& pages);

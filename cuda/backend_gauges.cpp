@@ -16,7 +16,8 @@ void CudaBackend::kv_pool(const KvPoolArgs& args) {
   if (args.items.empty()) return;
   std::vector<PoolItem>& items = pool_items_;
   items.assign(args.items.begin(), args.items.end());
-  for (PoolItem& item : items) item.blocks = device_blocks(item.blocks, ceil_div(item.end, args.pages.page_tokens));
+  for (PoolItem& item : items) item.blocks = device_table(item.blocks, ceil_div(item.end, args.pages.page_tokens));
+  if (tables_) apply_table_changes();
   PoolTable table{.items = staging_.upload(std::span<const PoolItem>(items)),
                   .count = std::ssize(items),
                   .layers = args.spec.layers.empty() ? nullptr : staging_.upload(args.spec.layers),
@@ -112,10 +113,8 @@ void CudaBackend::kv_trajectory(const KvTrajectoryArgs& args) {
     KVGAUGE_CHECK(state.values == values && state.points() + item.end - item.begin <= state.capacity,
                   "a trajectory of ", state.values, " values and room for ", state.capacity, " points, pages give ",
                   values, " and the span ends at ", state.points() + item.end - item.begin);
-    const std::int64_t blocks = ceil_div(item.end, args.pages.page_tokens);
-    const bool kept = tables_ && tables_->fits(blocks);
     trajectory_items_.push_back(
-        state.item(item, kept ? tables_->place(item.blocks, blocks) : device_blocks(item.blocks, blocks)));
+        state.item(item, device_table(item.blocks, ceil_div(item.end, args.pages.page_tokens))));
     state.extended(item.end - item.begin);
     table.longest_span = std::max(table.longest_span, item.end - item.begin);
   }

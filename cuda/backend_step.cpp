@@ -121,6 +121,10 @@ void CudaBackend::run_step(const StepBatch& batch, const std::function<void(cons
   current_.states = {};
 }
 
+const std::int32_t* CudaBackend::device_table(const std::int32_t* blocks, std::int64_t count) {
+  return tables_ && tables_->fits(count) ? tables_->place(blocks, count) : device_blocks(blocks, count);
+}
+
 const std::int32_t* CudaBackend::device_blocks(const std::int32_t* blocks, std::int64_t count) {
   return staging_.upload(std::span<const std::int32_t>(blocks, static_cast<std::size_t>(count)));
 }

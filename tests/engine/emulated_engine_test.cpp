@@ -9,12 +9,15 @@
 #include <string>
 #include <vector>
 
+#include "control/difficulty_head.h"
 #include "core/json.h"
 #include "emulator_control.h"
 #include "engine/prompt.h"
+#include "engine/think_tags.h"
 #include "kvgauge/engine.h"
 #include "kvgauge/error.h"
 #include "loader/model_files.h"
+#include "reference/lcg.h"
 #include "support/paths.h"
 
 namespace kvgauge {
@@ -129,6 +132,77 @@ TEST_F(EmulatedEngine, FiftyQuestionsGiveTheTokensAndScoresOfTheCpu) {
   EXPECT_GT(stats.cached_tokens, 0);
   EXPECT_GT(emulator::counters().graph_launches, stats.steps / 4);
   EXPECT_EQ(emulator::counters().pageable_copies, 0);
+  EXPECT_EQ(emulator::last_fault(), std::nullopt);
+}
+
+// Difficulties, first modes and switches; and of the windows nothing but d reaches the host.
+TEST_F(EmulatedEngine, ThinksWhereTheCpuThinks) {
+  DifficultyHead head;
+  head.window = {.layers = {1, 4}, .positions = 16};
+  head.model_layers = 6;
+  head.kv_heads = 2;
+  head.head_dim = 32;
+  head.hidden = 24;
+  const auto features = static_cast<std::size_t>(head.features());
+  testing::Lcg draw(5);
+  const auto draws = [&](std::size_t count, double scale) {
+    const std::vector<double> values = draw.values(count, &testing::Lcg::f24, scale);
+    return std::vector<float>(values.begin(), values.end());
+  };
+  head.w1 = draws(24 * features, 0.02);
+  head.b1 = draws(24, 1);
+  head.w2 = draws(24, 4);
+  head.b2 = {50};
+  std::vector<std::map<std::int64_t, Finished>> answers;
+  for (const char* const device : {"cpu", "emulated"}) {
+    EngineOptions options = tiny(device);
+    options.chunk_tokens = 17;
+    options.max_batch = 8;
+    options.max_model_len = 384;
+    Engine engine(options);
+    head.model_hash = engine.files().content_hash();
+    engine.use_difficulty_head(head);
+    std::vector<Request> requests = questions(engine, 8, 60);
+    const Prompter prompter{
+        .tokenizer = &engine.tokenizer(), .chat_template = engine.chat_template(), .bos_token = {}, .eos_token = {}};
+    const ThinkStyle style = find_think_style(prompter, *engine.files().chat_template());
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      const auto& tag = i % 2 == 1 ? style.tags.open : style.tags.fast_prefix;
+      requests[i].prompt.resize(requests[i].prompt.size() - tag.size());
+      requests[i].thinking = ThinkingSpec{
+          .record = true,
+          .settings =
+              {.tau_fast = 48, .tau_slow = 52, .interval = 6, .max_switches = 3, .min_tokens = 0, .patience = 1},
+          .tags = style.tags};
+    }
+    emulator::reset_counters();
+    answers.push_back(run_all(engine, requests));
+    EXPECT_GT(engine.stats().difficulty_calls, 5);
+    if (std::string(device) != "cpu") {
+      EXPECT_EQ(emulator::counters().pageable_copies, 0);
+      std::int64_t probes = 0, drawn = 0;
+      for (const auto& [number, finished] : answers[1]) {
+        probes += finished.answers.at(0).thinking->probes;
+        drawn += finished.answers[0].thinking->sampled + std::ssize(finished.answers[0].thinking->switches);
+      }
+      // A token and its statistics for each draw, five sums a trajectory's end, and four bytes a look.
+      EXPECT_LE(emulator::counters().device_to_host_bytes,
+                drawn * static_cast<std::int64_t>(sizeof(TokenLogitStats) + 4) + 8 * 4096 + probes * 4);
+    }
+  }
+  expect_the_same_answers(answers[1], answers[0]);
+  std::size_t switches = 0;
+  for (const auto& [number, want] : answers[0]) {
+    const ThinkingRecord &a = *answers[1].at(number).answers[0].thinking, &b = *want.answers[0].thinking;
+    EXPECT_NEAR(answers[1].at(number).difficulty, want.difficulty, 1e-4 * std::abs(want.difficulty));
+    ASSERT_EQ(a.looks.size(), b.looks.size()) << "question " << number;
+    for (std::size_t i = 0; i < b.looks.size(); ++i)
+      EXPECT_NEAR(a.looks[i].d, b.looks[i].d, 1e-4 * std::abs(b.looks[i].d));
+    ASSERT_EQ(a.switches.size(), b.switches.size()) << "question " << number;
+    for (std::size_t i = 0; i < b.switches.size(); ++i) EXPECT_EQ(a.switches[i].at, b.switches[i].at);
+    switches += b.switches.size();
+  }
+  EXPECT_GT(switches, 4u) << "the head was to make them switch";
   EXPECT_EQ(emulator::last_fault(), std::nullopt);
 }
 
