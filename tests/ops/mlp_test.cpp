@@ -1,131 +1,9 @@
-#include "reference/mlp.h"
-
-#include "core/json.h"
-#include "ops_support.h"
-#include "reference/lcg.h"
+#include "mlp_problem.h"
 
 namespace kvgauge::testing {
 namespace {
 
 class Mlp : public OnEveryExecutor {};
-
-ReferenceLossSpec reference_of(const MlpLoss& loss) {
-  return {.kind = loss.kind == MlpLossKind::kMse   ? ReferenceLoss::kMse
-                  : loss.kind == MlpLossKind::kBce ? ReferenceLoss::kBce
-                                                   : ReferenceLoss::kOrdinal,
-          .offset = double{loss.offset},
-          .scale = double{loss.scale},
-          .threshold = double{loss.threshold},
-          .unit = double{loss.unit}};
-}
-const MlpLossKind kKinds[] = {MlpLossKind::kMse, MlpLossKind::kBce, MlpLossKind::kOrdinal};
-
-/// A network, a feature matrix and a batch of its rows, where the executor reads them.
-struct Problem {
-  Problem(std::size_t examples, std::size_t features, std::size_t hidden, std::size_t batch)
-      : features_matrix(static_cast<std::int64_t>(examples), static_cast<std::int64_t>(features), DType::kF32),
-        parameters(hidden * (features + 2) + 1),
-        gradients(parameters.size(), std::numeric_limits<float>::quiet_NaN()),
-        labels(examples),
-        out(batch, std::numeric_limits<float>::quiet_NaN()),
-        workspace(mlp_workspace_bytes(static_cast<std::int64_t>(batch), static_cast<std::int64_t>(features),
-                                      static_cast<std::int64_t>(hidden)) +
-                      kGuard,
-                  std::byte{0xff}),
-        examples(examples),
-        features(features),
-        hidden(hidden) {}
-  /// Seeded values everywhere; half of the rows are listed twice.
-  Problem(std::size_t examples, std::size_t features, std::size_t hidden, std::size_t batch, Random& random)
-      : Problem(examples, features, hidden, batch) {
-    features_matrix.set(uniform_floats(random, examples * features, -2, 3));
-    const double bound = 1 / std::sqrt(static_cast<double>(features));
-    for (float& w : parameters) w = uniform_in(random, -bound, bound);
-    for (float& label : labels) label = std::array{0.f, 25.f, 75.f, 100.f, 50.f}[random() % 5];
-    for (std::size_t i = 0; i < batch; ++i) rows.push_back(static_cast<std::int32_t>(random() % examples));
-  }
-  void standardise(Random& random) {
-    mean = on_device(uniform_floats(random, features, -1, 1));
-    deviation = on_device(uniform_floats(random, features, 0.5, 2));
-  }
-  void weigh(Random& random) {
-    weights = on_device(uniform_floats(random, examples, 0, 2));
-    weights[0] = 0;
-  }
-
-  float* w1(DeviceVector<float>& of) const { return of.data(); }
-  float* b1(DeviceVector<float>& of) const { return of.data() + hidden * features; }
-  float* w2(DeviceVector<float>& of) const { return b1(of) + hidden; }
-  float* b2(DeviceVector<float>& of) const { return w2(of) + hidden; }
-  MlpForwardArgs forward() {
-    return {.features = features_matrix.view(),
-            .rows = rows,
-            .head = {.w1 = w1(parameters),
-                     .b1 = b1(parameters),
-                     .w2 = w2(parameters),
-                     .b2 = b2(parameters),
-                     .hidden = static_cast<std::int64_t>(hidden),
-                     .mean = mean.empty() ? nullptr : mean.data(),
-                     .deviation = mean.empty() ? nullptr : deviation.data()},
-            .workspace = workspace.data(),
-            .out = out.data()};
-  }
-  MlpBackwardArgs backward(const MlpLoss& loss, double* total) {
-    return {.forward = forward(),
-            .labels = labels.data(),
-            .weights = weights.empty() ? nullptr : weights.data(),
-            .loss = loss,
-            .share = 1 / static_cast<double>(rows.size()),
-            .w1 = w1(gradients),
-            .b1 = b1(gradients),
-            .w2 = w2(gradients),
-            .b2 = b2(gradients),
-            .total = total};
-  }
-  bool intact() const {
-    return features_matrix.intact() &&
-           std::all_of(workspace.end() - kGuard, workspace.end(), [](std::byte b) { return b == std::byte{0xff}; });
-  }
-
-  MlpReference reference() const {
-    const auto part = [&](std::size_t first, std::size_t count) {
-      const auto from = parameters.begin() + static_cast<std::ptrdiff_t>(first);
-      return std::vector<double>(from, from + static_cast<std::ptrdiff_t>(count));
-    };
-    return {features,
-            hidden,
-            part(0, hidden * features),
-            part(hidden * features, hidden),
-            part(hidden * (features + 1), hidden),
-            double{parameters.back()}};
-  }
-  std::vector<double> x(std::size_t i) const {
-    std::vector<double> values;
-    for (std::size_t c = 0; c < features; ++c) {
-      const double f = double{features_matrix.at(rows[i], static_cast<std::int64_t>(c))};
-      values.push_back(mean.empty() ? f : (f - double{mean[c]}) / double{deviation[c]});
-    }
-    return values;
-  }
-  MlpGradients reference_gradients(const MlpLoss& loss) const {
-    std::vector<std::vector<double>> xs;
-    std::vector<double> of_rows, their_weights;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      xs.push_back(x(i));
-      of_rows.push_back(double{labels[static_cast<std::size_t>(rows[i])]});
-      their_weights.push_back(weights.empty() ? 1 : double{weights[static_cast<std::size_t>(rows[i])]});
-    }
-    return reference_mlp_backward(reference(), xs, of_rows, their_weights, reference_of(loss),
-                                  1 / static_cast<double>(rows.size()));
-  }
-
-  static constexpr std::ptrdiff_t kGuard = 64;
-  GuardedMatrix features_matrix;
-  DeviceVector<float> parameters, gradients, labels, weights, mean, deviation, out;
-  DeviceVector<std::byte> workspace;
-  std::vector<std::int32_t> rows;
-  std::size_t examples, features, hidden;
-};
 
 // A hidden unit is one chain of `features` fused steps, its bias, and what standardising costs each x (2, and one for
 // the mean's cancellation, which the sizes below leave out).
@@ -238,6 +116,207 @@ TEST_P(Mlp, BackwardMatchesTheReferenceForEveryLoss) {
       backend->mlp_backward(problem.backward(loss, &total));
       expect_gradients(problem, loss, total, cat("loss ", static_cast<int>(kind), ", ", features, " features"));
       EXPECT_TRUE(problem.intact());
+    }
+  }
+}
+
+// The reference's own gradients against central differences of its loss: error O(step^2), double rounding / step.
+TEST(MlpReference, GradientsAreTheDifferencesOfEveryLoss) {
+  Random random(test_seed(303));
+  constexpr double kStep = 1e-5;
+  for (const MlpLossKind kind : kKinds) {
+    Problem problem(12, 5, 7, 9, random);
+    while (near_a_kink(problem)) problem = Problem(12, 5, 7, 9, random);
+    problem.weigh(random);
+    const MlpLoss loss = usual_mlp_loss(kind);
+    const MlpGradients gradients = problem.reference_gradients(loss);
+    std::vector<double> all = gradients.value.w1;
+    all.insert(all.end(), gradients.value.b1.begin(), gradients.value.b1.end());
+    all.insert(all.end(), gradients.value.w2.begin(), gradients.value.w2.end());
+    all.push_back(gradients.value.b2);
+    MlpReference net = problem.reference();
+    std::vector<double*> places;
+    for (auto* part : {&net.w1, &net.b1, &net.w2})
+      for (double& w : *part) places.push_back(&w);
+    places.push_back(&net.b2);
+    ASSERT_EQ(places.size(), all.size());
+    const auto total = [&] {
+      double sum = 0;
+      for (std::size_t i = 0; i < problem.rows.size(); ++i) {
+        const auto row = static_cast<std::size_t>(problem.rows[i]);
+        sum += double{problem.weights[row]} / static_cast<double>(problem.rows.size()) *
+               reference_loss(reference_of(loss), reference_mlp_forward(net, problem.x(i)).out,
+                              double{problem.labels[row]});
+      }
+      return sum;
+    };
+    double largest = 0;
+    for (const double g : all) largest = std::max(largest, std::abs(g));
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const double before = *places[i];
+      *places[i] = before + kStep;
+      const double above = total();
+      *places[i] = before - kStep;
+      const double below = total();
+      *places[i] = before;
+      EXPECT_NEAR((above - below) / (2 * kStep), all[i], 1e-6 * largest)
+          << "loss " << static_cast<int>(kind) << ", " << i;
+    }
+  }
+}
+
+// The executor's own gradient against its own loss: a step of size s along it changes the loss by 2 s |g|, but for the
+// third derivative and units that switch on the way; the loss is off by f32 roundings of o, a share of 1e-5 at this
+// size.
+TEST_P(Mlp, GradientsAreTheDifferencesOfItsOwnLoss) {
+  Random random(test_seed(304));
+  const auto backend = backend_for(GetParam());
+  for (const MlpLossKind kind : kKinds) {
+    Problem problem(40, 20, 30, 33, random);
+    const MlpLoss loss = usual_mlp_loss(kind);
+    double total = 0;
+    const auto run = [&] {
+      backend->mlp_forward(problem.forward());
+      backend->mlp_backward(problem.backward(loss, &total));
+      return total;
+    };
+    run();
+    const std::vector<float> g(problem.gradients.begin(), problem.gradients.end());
+    const std::vector<float> before(problem.parameters.begin(), problem.parameters.end());
+    double squares = 0;
+    for (const float x : g) squares += double{x} * double{x};
+    const double step = 0.02 / std::sqrt(squares);
+    const auto moved = [&](double by) {
+      for (std::size_t i = 0; i < g.size(); ++i)
+        problem.parameters[i] = static_cast<float>(double{before[i]} + by * double{g[i]});
+      return run();
+    };
+    EXPECT_NEAR((moved(step) - moved(-step)) / (2 * step), squares, 0.01 * squares) << static_cast<int>(kind);
+  }
+}
+
+TEST_P(Mlp, AnExampleHasTheSameBitsInAnyBatchAndNaNStaysInItsRow) {
+  Random random(test_seed(305));
+  const auto backend = backend_for(GetParam());
+  Problem problem(150, 70, 40, 141, random);
+  problem.standardise(random);
+  problem.features_matrix.set(5, 69, std::numeric_limits<float>::quiet_NaN());
+  problem.rows[7] = 5;
+  backend->mlp_forward(problem.forward());
+  std::vector<float> of_example(150, 0);
+  std::vector<bool> known(150, false);
+  for (std::size_t i = 0; i < problem.rows.size(); ++i) {
+    const auto row = static_cast<std::size_t>(problem.rows[i]);
+    EXPECT_EQ(std::isnan(problem.out[i]), row == 5);
+    if (row == 5) continue;
+    if (known[row]) {
+      EXPECT_EQ(of_example[row], problem.out[i]);
+    }
+    of_example[row] = problem.out[i];
+    known[row] = true;
+  }
+  double total = 0;
+  backend->mlp_backward(problem.backward(usual_mlp_loss(MlpLossKind::kBce), &total));
+  EXPECT_TRUE(std::isnan(total));
+  std::shuffle(problem.rows.begin(), problem.rows.end(), random);
+  for (const std::size_t count : {1u, 30u, 65u}) {
+    problem.rows.resize(std::min<std::size_t>(problem.rows.size(), 141 - count));
+    backend->mlp_forward(problem.forward());
+    for (std::size_t i = 0; i < problem.rows.size(); ++i) {
+      if (problem.rows[i] == 5) continue;
+      EXPECT_EQ(problem.out[i], of_example[static_cast<std::size_t>(problem.rows[i])]);
+    }
+  }
+}
+
+TEST(MlpThreads, ChangeNoBit) {
+  Random random(test_seed(306));
+  for (const CpuIsa isa : supported_isas()) {
+    Problem problem(300, 200, 100, 270, random);
+    problem.standardise(random);
+    problem.weigh(random);
+    std::vector<float> first;
+    double first_total = 0;
+    for (const int threads : {1, 2, 3, 7}) {
+      const auto backend = backend_for(isa, DType::kF32, false, threads);
+      double total = 0;
+      Problem copy = problem;
+      backend->mlp_forward(copy.forward());
+      backend->mlp_backward(copy.backward(usual_mlp_loss(MlpLossKind::kOrdinal), &total));
+      DeviceVector<float> m(copy.parameters.size()), v(copy.parameters.size());
+      backend->mlp_step({.parameters = copy.parameters.data(),
+                         .gradients = copy.gradients.data(),
+                         .m = m.data(),
+                         .v = v.data(),
+                         .count = std::ssize(copy.parameters)});
+      std::vector<float> all(copy.gradients.begin(), copy.gradients.end());
+      all.insert(all.end(), copy.parameters.begin(), copy.parameters.end());
+      if (threads == 1) first = all, first_total = total;
+      EXPECT_EQ(all, first) << name(isa) << ", " << threads << " threads";
+      EXPECT_EQ(total, first_total);
+    }
+  }
+}
+
+TEST_P(Mlp, StepsAreAdams) {
+  Random random(test_seed(307));
+  const auto backend = backend_for(GetParam());
+  for (const bool decoupled : {false, true}) {
+    for (const double decay : {0.0, 0.1}) {
+      constexpr std::size_t kCount = 517;
+      DeviceVector<float> p = on_device(uniform_floats(random, kCount)), m(kCount), v(kCount);
+      AdamReference reference{.learning_rate = 3e-3, .weight_decay = decay, .decoupled = decoupled};
+      std::vector<double> want(p.begin(), p.end());
+      for (int step = 1; step <= 12; ++step) {
+        DeviceVector<float> g = on_device(uniform_floats(random, kCount, -2, 2));
+        g[3] = 0;
+        g[4] = 1e-30f;
+        backend->mlp_step({.parameters = p.data(),
+                           .gradients = g.data(),
+                           .m = m.data(),
+                           .v = v.data(),
+                           .count = kCount,
+                           .step = step,
+                           .learning_rate = 3e-3,
+                           .weight_decay = decay,
+                           .decoupled = decoupled});
+        reference.apply(want, {g.begin(), g.end()});
+        for (std::size_t i = 0; i < kCount; ++i) {
+          // of each step so far: the parameter's rounding; m and v are off by 3 roundings of their largest terms, the
+          // quotient by 8 of itself, and |m| <= 4 sqrt(v) (1 - beta1) / sqrt(1 - beta2) while steps are few
+          const double tolerance = step * kFloatEps * (2 * (1 + std::abs(want[i])) + 3e-3 * 100);
+          ASSERT_NEAR(p[i], want[i], tolerance) << i << " after " << step << (decoupled ? " of AdamW" : " of Adam");
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Mlp, StatisticsAreThoseOfTheListedRows) {
+  Random random(test_seed(308));
+  const auto backend = backend_for(GetParam());
+  for (const std::int64_t columns : {1, 33, 70}) {
+    constexpr std::int64_t kExamples = 60;
+    GuardedMatrix f(kExamples, columns, DType::kF32);
+    f.set(uniform_floats(random, static_cast<std::size_t>(kExamples * columns), 90, 110));
+    std::vector<std::int32_t> rows;
+    for (std::int32_t r = 1; r < kExamples; r += 2) rows.push_back(r);
+    for (const std::int32_t row : rows) f.set(row, 0, 0.1f);
+    if (columns > 1) f.set(3, 1, std::numeric_limits<float>::quiet_NaN());
+    DeviceVector<float> mean(static_cast<std::size_t>(columns)), deviation(mean.size());
+    backend->mlp_statistics({.features = f.view(), .rows = rows, .mean = mean.data(), .deviation = deviation.data()});
+    for (std::int64_t c = 0; c < columns; ++c) {
+      double sum = 0, squares = 0;
+      for (const std::int32_t row : rows) sum += double{f.at(row, c)} / static_cast<double>(rows.size());
+      for (const std::int32_t row : rows)
+        squares += std::pow(double{f.at(row, c)} - sum, 2) / static_cast<double>(rows.size());
+      const auto at = static_cast<std::size_t>(c);
+      if (c == 1) {
+        EXPECT_TRUE(std::isnan(mean[at]) && std::isnan(deviation[at]));
+      } else {
+        EXPECT_NEAR(mean[at], sum, 2 * kFloatEps * std::abs(sum));
+        EXPECT_NEAR(deviation[at], c == 0 ? 1 : std::sqrt(squares), 2 * kFloatEps * std::max(1.0, std::sqrt(squares)));
+      }
     }
   }
 }
