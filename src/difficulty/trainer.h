@@ -91,7 +91,7 @@ bool is_validation_question(std::uint64_t question, std::uint64_t seed, double s
 /// bits for any number of threads.
 /// @param on_epoch called after each epoch with its record; return false to end training there
 /// @throws UsageError for settings out of range, naming the flag; InputError for data that cannot be used, naming the
-/// row; DivergedError if the loss is no longer finite
+/// row or the feature; DivergedError if the loss is no longer finite
 TrainingResult train_head(Backend& backend, const TrainingData& data, const TrainerSettings& settings,
                           const std::function<bool(const EpochRecord&)>& on_epoch = {});
 
