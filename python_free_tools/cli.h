@@ -28,6 +28,8 @@ Command add_grade(CLI::App& root);
 Command add_evaluate(CLI::App& root);
 Command add_embed(CLI::App& root);
 Command add_classify(CLI::App& root);
+Command add_label(CLI::App& root);
+Command add_train(CLI::App& root);
 Command add_inspect(CLI::App& root);
 Command add_tokenize(CLI::App& root);
 Command add_bench(CLI::App& root);

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "core/cat.h"
+#include "gold_answer.h"
 #include "grade/grader.h"
 #include "kvgauge/error.h"
 #include "option_values.h"
@@ -36,30 +37,6 @@ constexpr double kStrictTolerance = 1e-4;
 struct Counts {
   std::int64_t rows = 0, correct = 0, paper_correct = 0, failed = 0;
 };
-
-const OrderedJson* given(const OrderedJson& row, const char* key) {
-  const OrderedJson* const value = member(&row, key);
-  return value && !value->is_null() ? value : nullptr;
-}
-
-// What a row says of the right answer.
-struct Gold {
-  std::string text, answer_type;
-};
-
-// The gold answer of a row; numbers count as their text.
-std::optional<Gold> gold_of(const OrderedJson& row) {
-  const OrderedJson* const type = given(row, "answer_type");
-  const std::string answer_type = type && type->is_string() ? type->get<std::string>() : "";
-  for (const char* const key : {"gold", "answer", "solution"})
-    if (const OrderedJson* const value = given(row, key)) {
-      if (value->is_string()) return Gold{value->get<std::string>(), answer_type};
-      if (value->is_boolean()) return Gold{value->get<bool>() ? "True" : "False", answer_type};
-      if (value->is_number() || value->is_array()) return Gold{value->dump(), answer_type};
-      throw RequestError(cat("'", key, "' is ", value->type_name(), ", a string, a number or a list was needed"));
-    }
-  return std::nullopt;
-}
 
 std::optional<std::string> text_of(const OrderedJson& row) {
   if (const OrderedJson* const choices = member(member(given(row, "response"), "body"), "choices");
@@ -96,7 +73,7 @@ class Grader {
 
   /// Adds the grade to the row. @throws RequestError if it cannot be graded
   void grade_row(OrderedJson& row, std::int64_t line, Counts& counts) const {
-    const Gold gold = gold_for(row, line);
+    const GoldAnswer gold = gold_for(row, line);
     const OrderedJson& ours = kvgauge_fields(row);
     if (const OrderedJson* const error = given(ours, "error"))
       throw RequestError(error->is_string() ? error->get<std::string>() : "the row failed");
@@ -115,7 +92,7 @@ class Grader {
   }
 
  private:
-  Grade grade_of(const std::string& text, const Gold& gold, bool finished) const {
+  Grade grade_of(const std::string& text, const GoldAnswer& gold, bool finished) const {
     return kvgauge::grade(dataset_, text, gold.text,
                           {.finished = finished, .answer_type = gold.answer_type, .tolerance = tolerance_});
   }
@@ -132,7 +109,7 @@ class Grader {
     }
   }
 
-  Gold gold_for(const OrderedJson& row, std::int64_t line) const {
+  GoldAnswer gold_for(const OrderedJson& row, std::int64_t line) const {
     if (gold_.empty()) {
       if (auto gold = gold_of(kvgauge_fields(row))) return *gold;
       throw RequestError("no gold answer, one of gold, answer or solution was needed; or give --gold");
@@ -145,7 +122,7 @@ class Grader {
 
   Dataset dataset_;
   double tolerance_;
-  std::map<std::string, Gold> gold_;
+  std::map<std::string, GoldAnswer> gold_;
 };
 
 OrderedJson graded_row(const Grader& grader, const JsonlLine& line, const std::string& file, Counts& counts) {

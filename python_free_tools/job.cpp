@@ -25,6 +25,42 @@ Level level_of(const JobOptions& options) {
   return options.log_level == "warn" ? Level::kWarn : options.log_level == "debug" ? Level::kDebug : Level::kInfo;
 }
 
+/// The usual row: one request, whose answer is the row.
+class OneRequest : public RowTask {
+ public:
+  OneRequest(Request request, const InputRow& input, const OutputFormat& format)
+      : request_(std::move(request)), input_(input), format_(format) {
+    if (format.token_ids) prompt_ = request_.prompt;
+  }
+  std::vector<Request> begin() override {
+    std::vector<Request> requests;
+    requests.push_back(std::move(request_));
+    return requests;
+  }
+  std::vector<Request> accept(std::int64_t, Finished finished) override {
+    row_ = output_row(input_, finished, prompt_, format_);
+    return {};
+  }
+  OrderedJson row() override { return std::move(row_); }
+
+ private:
+  Request request_;
+  const InputRow& input_;
+  const OutputFormat& format_;
+  std::vector<std::int32_t> prompt_;  // only if it is to be shown
+  OrderedJson row_;
+};
+
+/// Makes a task of a row.
+using TaskMaker = std::function<std::unique_ptr<RowTask>(InputRow&)>;
+TaskMaker task_maker(const Job& job, Engine& engine) {
+  if (job.open_tasks) return job.open_tasks(engine);
+  return [&job, make = job.open(engine)](InputRow& input) -> std::unique_ptr<RowTask> {
+    Request request = make(input);
+    return std::make_unique<OneRequest>(std::move(request), input, job.output);
+  };
+}
+
 class JobLoop {
  public:
   JobLoop(const Job& job, Engine& engine, RowOutput& output, JsonlReader& input, std::optional<std::int64_t> total)
@@ -32,9 +68,9 @@ class JobLoop {
         engine_(engine),
         output_(output),
         input_(input),
-        make_request_(job.open(engine)),
+        make_task_(task_maker(job, engine)),
         level_(level_of(job.options)),
-        window_(static_cast<std::size_t>(kWindowBatches * job.engine.max_batch)),
+        window_(static_cast<std::size_t>(job.window_batches * job.engine.max_batch)),
         progress_(level_ < Level::kInfo ? Progress::Style::kNone : Progress::style(false), total,
                   output.totals().rows) {}
 
@@ -47,12 +83,19 @@ class JobLoop {
   // A row that has been read and not been written.
   struct Row {
     InputRow input;
-    std::vector<std::int32_t> prompt;   // only if it is to be shown
-    std::optional<OrderedJson> output;  // when it has finished
+    std::unique_ptr<RowTask> task;
+    std::int64_t handed_out = 0, unfinished = 0;  // requests
+    std::optional<OrderedJson> output;            // when it has finished
+  };
+  struct Place {
+    std::int64_t index = 0, number = 0;  // the row, and which of its requests
   };
   void read_rows();
   void start(InputRow input);
+  void submit(std::int64_t index, std::vector<Request> requests);
+  void accept(std::int64_t index, std::int64_t number, Finished finished);
   void collect();
+  void fail(std::int64_t index, const std::string& error);
   void finish(std::int64_t index, OrderedJson output);
   void write_ready(bool all);
   void warn(const std::string& text);
@@ -62,13 +105,13 @@ class JobLoop {
   Engine& engine_;
   RowOutput& output_;
   JsonlReader& input_;
-  std::function<Request(InputRow&)> make_request_;
+  TaskMaker make_task_;
   Level level_;
   std::size_t window_;
   Progress progress_;
   GracefulInterruption interruption_;
-  std::map<std::int64_t, Row> rows_;               // by index
-  std::map<std::int64_t, std::int64_t> index_of_;  // request -> index
+  std::map<std::int64_t, Row> rows_;        // by index
+  std::map<std::int64_t, Place> place_of_;  // request -> row
   std::int64_t next_index_ = 0;
   int warnings_ = 0;
 };
@@ -99,45 +142,68 @@ void JobLoop::read_rows() {
 
 void JobLoop::start(InputRow input) {
   const std::int64_t index = input.index;
-  Row& row = rows_.emplace(index, Row{.input = std::move(input), .prompt = {}, .output = {}}).first->second;
-  Request request;
-  if (row.input.error.empty()) {
-    // As in parse_input_row: here the failure of one row becomes a value, so that the job goes on.
-    try {
-      request = make_request_(row.input);
-    } catch (const RequestError& error) {
-      row.input.error = cat(job_.rows.file, ":", row.input.line, ": ", error.what());
-    }
-  }
+  Row& row = rows_[index];
+  row.input = std::move(input);
   if (!row.input.error.empty()) {
-    finish(index, error_row(row.input, row.input.error));
+    fail(index, row.input.error);
     return;
   }
-  if (job_.output.token_ids) row.prompt = request.prompt;
-  index_of_.emplace(engine_.submit(std::move(request)), index);
+  // As in parse_input_row: here the failure of one row becomes a value, so that the job goes on.
+  try {
+    row.task = make_task_(row.input);
+    submit(index, row.task->begin());
+    if (row.unfinished == 0) finish(index, row.task->row());
+  } catch (const RequestError& error) {
+    fail(index, error.what());
+  }
+}
+
+void JobLoop::submit(std::int64_t index, std::vector<Request> requests) {
+  Row& row = rows_.at(index);
+  row.unfinished += std::ssize(requests);
+  for (Request& request : requests)
+    place_of_.emplace(engine_.submit(std::move(request)), Place{.index = index, .number = row.handed_out++});
+}
+
+void JobLoop::accept(std::int64_t index, std::int64_t number, Finished finished) {
+  const auto at = rows_.find(index);
+  if (at == rows_.end() || at->second.output) return;  // the row has failed in another of its requests
+  Row& row = at->second;
+  --row.unfinished;
+  if (!finished.error.empty()) {
+    fail(index, finished.error);
+    return;
+  }
+  try {
+    submit(index, row.task->accept(number, std::move(finished)));
+    if (row.unfinished == 0) finish(index, row.task->row());
+  } catch (const RequestError& error) {
+    fail(index, error.what());
+  }
 }
 
 void JobLoop::collect() {
-  while (const auto finished = engine_.next_finished()) {
-    const auto at = index_of_.find(finished->request);
-    const std::int64_t index = at->second;
-    index_of_.erase(at);
-    const Row& row = rows_.at(index);
-    finish(index, finished->error.empty()
-                      ? output_row(row.input, *finished, row.prompt, job_.output)
-                      : error_row(row.input, cat(job_.rows.file, ":", row.input.line, ": ", finished->error)));
+  while (auto finished = engine_.next_finished()) {
+    const auto at = place_of_.find(finished->request);
+    const Place place = at->second;
+    place_of_.erase(at);
+    accept(place.index, place.number, std::move(*finished));
   }
+}
+
+void JobLoop::fail(std::int64_t index, const std::string& error) {
+  InputRow& input = rows_.at(index).input;
+  if (input.error.empty()) input.error = cat(job_.rows.file, ":", input.line, ": ", error);
+  finish(index, error_row(input, input.error));
 }
 
 void JobLoop::finish(std::int64_t index, OrderedJson output) {
   Row& row = rows_.at(index);
   const RowFacts facts = row_facts(output, "row");
-  if (facts.failed)
-    warn(row.input.error.empty() ? cat(job_.rows.file, ":", row.input.line, ": the row failed, see its error")
-                                 : row.input.error);
+  if (facts.failed) warn(row.input.error);
   row.output = std::move(output);
+  row.task.reset();  // before the input, which it may look at
   row.input = {};
-  row.prompt = {};
 }
 
 void JobLoop::write_ready(bool all) {

@@ -4,6 +4,7 @@
 
 #include "core/cat.h"
 #include "kvgauge/error.h"
+#include "loader/model_config.h"
 #include "loader/model_files.h"
 
 namespace kvgauge::cli {
@@ -31,6 +32,16 @@ std::optional<std::int32_t> end_of_turn(const Engine& engine) {
   if (eos && std::find(ends.begin(), ends.end(), *eos) != ends.end()) return eos;
   if (!ends.empty()) return ends.front();
   return eos;
+}
+
+SamplingParams own_sampling(const GenerationDefaults& generation) {
+  constexpr std::int64_t kUsualTopK = 50;
+  if (!generation.samples.value_or(generation.temperature.has_value())) return {};
+  return {.temperature = generation.temperature.value_or(1),
+          .top_p = generation.top_p.value_or(1),
+          .min_p = 0,
+          .top_k = generation.top_k.value_or(kUsualTopK),
+          .seed = 0};
 }
 
 std::int64_t longest_text(const Engine& engine, std::int64_t max_length) {

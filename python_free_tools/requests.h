@@ -10,6 +10,10 @@
 #include "report/input_row.h"
 #include "thinking_options.h"
 
+namespace kvgauge {
+struct GenerationDefaults;
+}
+
 namespace kvgauge::cli {
 
 /// Rows to requests: the command line's settings, overridden by what a batch row asks for.
@@ -45,6 +49,10 @@ void check_template(const PromptOptions& options, const ModelFiles& files);
 
 /// The token that ends a turn of the chat: the tokenizer's EOS if it ends a response, else the first that does.
 std::optional<std::int32_t> end_of_turn(const Engine& engine);
+
+/// How the model's own generation config draws tokens: as transformers reads it (temperature 1, top-k 50 where they are
+/// not given), greedy unless it says do_sample or, silent on that, gives a temperature.
+SamplingParams own_sampling(const GenerationDefaults& generation);
 
 /// Tokens that a text may have: --max-length, or what the context holds if it is 0. @throws UsageError if the context
 /// holds less

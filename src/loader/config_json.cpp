@@ -153,6 +153,7 @@ ModelConfig parse_config_json(std::string_view text, std::string_view where) {
 GenerationDefaults parse_generation_json(std::string_view text, std::string_view where) {
   const Json json = parse_json(text, where);
   GenerationDefaults generation;
+  generation.samples = find_bool(json, "do_sample", where);
   generation.temperature = find_number(json, "temperature", where);
   generation.top_p = find_number(json, "top_p", where);
   generation.top_k = find_int(json, "top_k", where);

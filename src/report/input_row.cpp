@@ -42,12 +42,13 @@ const std::string& text_of(const OrderedJson& value, const char* key) {
   return value.get_ref<const std::string&>();
 }
 
-std::string dataset_prompt(const OrderedJson& row) {
+std::string dataset_prompt(const OrderedJson& row, bool bare) {
+  const auto end = [bare](std::string_view text) { return bare ? std::string() : std::string(text); };
   if (const OrderedJson* const question = find(row, "question")) return text_of(*question, "question");
   if (const OrderedJson* const problem = find(row, "problem"))
-    return text_of(*problem, "problem") + std::string(kProblemEnd);
+    return text_of(*problem, "problem") + end(kProblemEnd);
   if (const OrderedJson* const english = find(row, "en"))
-    return text_of(*english, "en") + std::string(find(row, "answer_type") ? kTheoremEnd : kChoicesEnd);
+    return text_of(*english, "en") + end(find(row, "answer_type") ? kTheoremEnd : kChoicesEnd);
   throw RequestError("no question in it: one of body, messages, prompt, question, problem or en was needed");
 }
 
@@ -77,7 +78,7 @@ void read_question(InputRow& row, const OrderedJson& fields, const RowFormat& fo
     const OrderedJson* const prompt = find(fields, "prompt");
     row.prompt = has_template ? fill_template(format.prompt_template, fields)
                  : prompt     ? text_of(*prompt, "prompt")
-                              : dataset_prompt(fields);
+                              : dataset_prompt(fields, format.bare_question);
     read_template_arguments(row, fields);
   }
   if (has_template && row.form == RowForm::kBatch)

@@ -55,6 +55,7 @@ struct InputRow {
 
 struct RowFormat {
   std::string prompt_template = {};     ///< empty: the built-in one of each dataset
+  bool bare_question = false;           ///< the built-in templates leave a dataset's question as it is
   bool want_response = false;           ///< rows of `score`
   bool want_text = false;               ///< rows of `embed`: a text as it is, also a bare JSON string
   std::string text_field = {};          ///< with want_text; empty: the first of text, prompt, question, problem, en

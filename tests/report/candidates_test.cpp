@@ -72,7 +72,10 @@ TEST(ScorePaths, AreTheNumbersThatRowsHave) {
 TEST(CandidatesOfARow, TheSelectedOneIsTheRow) {
   const InputRow row;
   const Finished done = finished({"t0", "t1", "t2"}, {3, 1, 2});
-  OutputFormat format{.scores = {.prob = true, .coe = true}, .token_ids = true, .candidates = {.select = "prob.nll"}};
+  OutputFormat format;  // filled member by member: gcc 12 takes a designated one for uninitialised
+  format.scores.prob = format.scores.coe = true;
+  format.token_ids = true;
+  format.candidates.select = "prob.nll";
   const OrderedJson json = output_row(row, done, {9}, format);
   EXPECT_EQ(json["text"], "t1");
   EXPECT_EQ(json["selected"], 1);

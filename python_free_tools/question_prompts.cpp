@@ -1,0 +1,65 @@
+#include "question_prompts.h"
+
+#include "core/cat.h"
+#include "core/sha256.h"
+#include "kvgauge/error.h"
+#include "loader/model_files.h"
+#include "requests.h"
+
+namespace kvgauge::cli {
+namespace {
+
+OrderedJson user_turn(const std::string& text) {
+  OrderedJson messages = OrderedJson::array();
+  messages.push_back({{"role", "user"}, {"content", text}});
+  return messages;
+}
+
+}  // namespace
+
+QuestionPrompts::QuestionPrompts(const Engine& engine, const Options& options)
+    : prompter_(prompter_of(engine)), options_(options) {
+  if (!engine.files().chat_template())
+    throw UsageError("--model: the model has no chat template, which says where think tags go; choose one that has");
+  style_ = find_think_style(prompter_, *engine.files().chat_template(), options.tags);
+  std::string rendered;
+  if (options.set == PromptSet::kPaper) {
+    const Tokenizer& tokenizer = engine.tokenizer();
+    if (tokenizer.find("<|im_start|>") && tokenizer.find("<|im_end|>")) {
+      user_ = "<|im_start|>user\n";
+      assistant_ = "<|im_end|>\n<|im_start|>assistant\n";
+    } else if (tokenizer.find("<｜User｜>") && tokenizer.find("<｜Assistant｜>")) {
+      user_ = "<｜User｜> ";
+      assistant_ = "<｜Assistant｜>\n";
+    } else {
+      throw UsageError(
+          "--prompt-set: 'paper' was asked for, the tokenizer has the turn markers of neither Qwen nor DeepSeek; use "
+          "native");
+    }
+    rendered = paper_text("?", "thinking") + paper_text("?", "direct answering");
+  } else {
+    rendered = cat(style_.bare_prompt(prompter_, user_turn("?"), nullptr), '\0', options.prompts.prompt_template);
+  }
+  const std::string hash =
+      sha256_hex(cat(rendered, '\0', style_.text.open, '\0', style_.text.close, '\0', style_.text.fast_prefix));
+  id_ = cat(options.set == PromptSet::kPaper ? "paper " : "native ", hash.substr(0, 12));
+}
+
+std::string QuestionPrompts::paper_text(const std::string& question, const char* ability) const {
+  return cat(user_, "You are a math problem solver. For the following question, solve it using your ", ability,
+             " ability.\nHere is the question:\n", question, "\n", assistant_);
+}
+
+std::vector<std::int32_t> QuestionPrompts::tokens(const InputRow& row, const char* ability) const {
+  if (row.plain || row.thinking)
+    throw RequestError(
+        "the row fixes how its prompt ends; messages or a question were needed, without chat_template_kwargs");
+  const bool has_messages = !row.messages.is_null();
+  if (options_.set == PromptSet::kNative)
+    return prompter_.tokens_of_chat(
+        style_.bare_prompt(prompter_, has_messages ? row.messages : user_turn(row.prompt), row.tools));
+  if (has_messages) throw RequestError("messages: the paper's prompts are made of a question; use --prompt-set native");
+  return prompter_.tokens_of_chat(paper_text(row.prompt, ability));
+}
+
+}  // namespace kvgauge::cli
