@@ -8,6 +8,7 @@
 
 #include "core/cat.h"
 #include "metrics/calibration.h"
+#include "report/html_figure.h"
 #include "report/html_text.h"
 #include "report/svg_plot.h"
 
@@ -18,20 +19,6 @@ constexpr const char* kRight = "c0 d0";
 constexpr const char* kWrong = "c1 d1";
 constexpr std::size_t kMostDots = 800;
 constexpr int kHistogramBins = 24;
-
-struct Legend {
-  std::string classes, label;  // the label is plain text
-  bool dot = false;
-};
-
-std::string figure(std::string_view caption, const std::string& svg, const std::vector<Legend>& legend,
-                   std::string_view classes = "") {
-  std::string out = fmt::format("<figure class=\"{}\"><figcaption>{}</figcaption>{}", classes, html_text(caption), svg);
-  if (!legend.empty()) out += "<p class=\"legend\">";
-  for (const Legend& entry : legend)
-    out += fmt::format("<span>{}{}</span> ", svg_swatch(entry.classes, entry.dot), html_text(entry.label, 60));
-  return out + (legend.empty() ? "</figure>\n" : "</p></figure>\n");
-}
 
 std::string signed_name(std::string_view name) { return cat(higher_is_better(name) ? "" : "-", name); }
 
@@ -45,8 +32,8 @@ std::string series(std::string_view name, std::size_t i) {
   return fmt::format("c{0} d{0}", i % 7 == 6 ? 7 : i % 7);
 }
 
-std::vector<Legend> legend_of(const std::vector<std::string>& scores) {
-  std::vector<Legend> legend;
+std::vector<FigureLegend> legend_of(const std::vector<std::string>& scores) {
+  std::vector<FigureLegend> legend;
   for (std::size_t i = 0; i < scores.size(); ++i)
     legend.push_back({.classes = series(scores[i], i), .label = signed_name(scores[i])});
   return legend;
@@ -162,14 +149,14 @@ std::string EvaluationFigures::aurocs() {
   const std::vector<double> marks = {0.5, length ? length->all.ranking.auroc : kUndefined};
   PlotAxis axis = percent_axis("AUROC, %");
   axis.ticks = {0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1};
-  std::vector<Legend> legend = {{.classes = "c0", .label = "all rows, 95 % interval", .dot = true}};
+  std::vector<FigureLegend> legend = {{.classes = "c0", .label = "all rows, 95 % interval", .dot = true}};
   if (truncated) legend.push_back({.classes = "c1 hollow", .label = "complete rows only", .dot = true});
   legend.push_back({.classes = "mark m0", .label = "chance"});
   legend.push_back({.classes = "mark m1", .label = "baseline neg_length, all rows"});
   std::string caption = "AUROC of every score";
   if (evaluation_.scores.size() > kMostRows)
     caption += fmt::format(" (the first {} of {}; all are in the table)", kMostRows, evaluation_.scores.size());
-  return figure(caption,
+  return html_figure(caption,
                 svg_forest(++figures_, "AUROC of every score with its 95 % interval",
                            "One line per score; the same numbers are in the table of all rows.", axis, rows, marks),
                 legend, "wide");
@@ -226,9 +213,9 @@ std::string EvaluationFigures::risk_panel(const std::vector<std::string>& scores
 }
 
 std::string EvaluationFigures::roc(const std::vector<std::string>& scores) {
-  const std::vector<Legend> legend = legend_of(scores);
-  return cat("<div class=\"two\">", figure("ROC curves", roc_panel(scores, true), legend),
-             figure("Risk over coverage", risk_panel(scores, true), legend), "</div>\n");
+  const std::vector<FigureLegend> legend = legend_of(scores);
+  return cat("<div class=\"two\">", html_figure("ROC curves", roc_panel(scores, true), legend),
+             html_figure("Risk over coverage", risk_panel(scores, true), legend), "</div>\n");
 }
 
 std::string EvaluationFigures::histogram_panel(const ScoreEvaluation& score) {
@@ -269,7 +256,7 @@ std::string EvaluationFigures::histogram_panel(const ScoreEvaluation& score) {
   plot.area(outlines[0], kWrong);
   plot.line(outlines[1], kRight);
   plot.line(outlines[0], kWrong);
-  return figure(range.cut ? "Values by label (far ones are in the outer bins)" : "Values by label", plot.finish(),
+  return html_figure(range.cut ? "Values by label (far ones are in the outer bins)" : "Values by label", plot.finish(),
                 {{.classes = kRight, .label = fmt::format("right ({:.0f})", rows[1])},
                  {.classes = kWrong, .label = fmt::format("wrong ({:.0f})", rows[0])}});
 }
@@ -291,7 +278,7 @@ std::string EvaluationFigures::reliability_panel(const ScoreEvaluation& score) {
       plot.dots({&point, 1}, 3 + 8 * std::sqrt(share(bin.n, most)), classes);
     }
   };
-  std::vector<Legend> legend = {
+  std::vector<FigureLegend> legend = {
       {.classes = "c0",
        .label = cat("after isotonic regression, 5 folds: ECE ", percent(score.all.ece_isotonic), " %"),
        .dot = true}};
@@ -304,7 +291,7 @@ std::string EvaluationFigures::reliability_panel(const ScoreEvaluation& score) {
     legend.push_back(
         {.classes = "c1", .label = cat("as the score claims: ECE ", percent(score.all.ece), " %"), .dot = true});
   }
-  return figure("Reliability: 10 bins, area = rows", plot.finish(), legend);
+  return html_figure("Reliability: 10 bins, area = rows", plot.finish(), legend);
 }
 
 std::string EvaluationFigures::length_panel(const ScoreEvaluation& score) {
@@ -330,14 +317,14 @@ std::string EvaluationFigures::length_panel(const ScoreEvaluation& score) {
       round_axis("sampled tokens", x.low, x.high), round_axis(score.name, y.low, y.high));
   plot.dots(points[1], 3.6, "c0 faint");
   plot.dots(points[0], 3.6, "c1 faint");
-  return figure(step > 1 ? fmt::format("Score over length (one row in {})", step) : std::string("Score over length"),
+  return html_figure(step > 1 ? fmt::format("Score over length (one row in {})", step) : std::string("Score over length"),
                 plot.finish(),
                 {{.classes = "c0", .label = "right", .dot = true}, {.classes = "c1", .label = "wrong", .dot = true}});
 }
 
 std::string EvaluationFigures::score(const ScoreEvaluation& score) {
-  return cat(histogram_panel(score), figure("ROC curve", roc_panel({score.name}, false), {}),
-             figure("Risk over coverage", risk_panel({score.name}, false), {}), reliability_panel(score),
+  return cat(histogram_panel(score), html_figure("ROC curve", roc_panel({score.name}, false), {}),
+             html_figure("Risk over coverage", risk_panel({score.name}, false), {}), reliability_panel(score),
              length_panel(score));
 }
 
@@ -353,7 +340,7 @@ std::string EvaluationFigures::trajectory_panel(const GradedRows& rows, bool ang
                round_axis("token of the span", 1, longest),
                round_axis(angles ? "angle, rad" : "distance, unit of the cache", 0, highest),
                {.width = 480, .height = 270});
-  std::vector<Legend> legend;
+  std::vector<FigureLegend> legend;
   for (const bool correct : {true, false})
     if (const auto& example = rows.example(correct)) {
       std::vector<PlotPoint> points;
@@ -363,7 +350,7 @@ std::string EvaluationFigures::trajectory_panel(const GradedRows& rows, bool ang
       legend.push_back(
           {.classes = correct ? kRight : kWrong, .label = cat(correct ? "right" : "wrong", ", id ", example->id)});
     }
-  return figure(angles ? "Angle from token to token" : "Distance from token to token", plot.finish(), legend);
+  return html_figure(angles ? "Angle from token to token" : "Distance from token to token", plot.finish(), legend);
 }
 
 std::string EvaluationFigures::trajectories(const GradedRows& rows) {
@@ -391,7 +378,7 @@ std::string EvaluationFigures::selection(const SelectionResult& selection) {
   axis.high = std::min(1.0, axis.high / 100);
   axis.unit = 100;
   std::erase_if(axis.ticks, [&](double tick) { return tick < axis.low - 1e-9 || tick > axis.high + 1e-9; });
-  return figure("Accuracy of the chosen answer",
+  return html_figure("Accuracy of the chosen answer",
                 svg_forest(++figures_, "Accuracy of each selector with its 95 % interval",
                            "One line per selector; the same numbers are in the table.", axis, rows,
                            std::vector<double>{random, oracle}),

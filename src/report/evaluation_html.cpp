@@ -11,6 +11,7 @@
 #include "report/build_info.h"
 #include "report/evaluation_figures.h"
 #include "report/evaluation_style.h"
+#include "report/html_table.h"
 #include "report/html_text.h"
 
 namespace kvgauge {
@@ -34,30 +35,6 @@ std::string percent_range(const Interval& interval) {
 double share(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : kUndefined;
 }
-
-/// A table with a header; the first column is text.
-class HtmlTable {
- public:
-  /// @param text_columns at the left, aligned as text
-  explicit HtmlTable(const std::vector<std::string>& head, std::size_t text_columns = 1) : text_columns_(text_columns) {
-    out_ = "<div class=\"scroll\"><table><thead><tr>";
-    for (std::size_t i = 0; i < head.size(); ++i)
-      put(out_, "<th scope=\"col\"{}>{}</th>", i < text_columns_ ? " class=\"left\"" : "", html_text(head[i]));
-    out_ += "</tr></thead><tbody>\n";
-  }
-  /// @param cells markup, the caller escapes
-  void row(const std::vector<std::string>& cells, std::string_view classes = "") {
-    put(out_, "<tr class=\"{}\">", classes);
-    for (std::size_t i = 0; i < cells.size(); ++i)
-      put(out_, "<td{}>{}</td>", i == 0 ? " class=\"name\"" : i < text_columns_ ? " class=\"left\"" : "", cells[i]);
-    out_ += "</tr>\n";
-  }
-  std::string finish() { return std::move(out_) + "</tbody></table></div>\n"; }
-
- private:
-  std::size_t text_columns_;
-  std::string out_;
-};
 
 std::string verdict_cell(const Judgement& judgement) {
   const char* kind = "";
