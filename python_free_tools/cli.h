@@ -30,6 +30,7 @@ Command add_embed(CLI::App& root);
 Command add_classify(CLI::App& root);
 Command add_label(CLI::App& root);
 Command add_train(CLI::App& root);
+Command add_switch_eval(CLI::App& root);
 Command add_inspect(CLI::App& root);
 Command add_tokenize(CLI::App& root);
 Command add_bench(CLI::App& root);

@@ -48,9 +48,9 @@ struct Look {
   const char* name;
   const char* classes;
 };
-constexpr std::array<Look, 7> kLooks = {{{"always-fast", "c6"},
-                                         {"always-slow", "c6"},
-                                         {"random", "c6 hollow"},
+constexpr std::array<Look, 7> kLooks = {{{"always-fast", "c5"},
+                                         {"always-slow", "c7"},
+                                         {"random", "c6"},
                                          {"oracle", "c4"},
                                          {"length-router", "c1"},
                                          {"one-step", "c0"},
@@ -94,7 +94,12 @@ std::string pareto(const SwitchReport& report) {
     legend.push_back({.classes = classes, .label = label});
   };
   curve(report.sweep_length, "c1 d1", "router on prompt length");
-  curve(report.sweep_one_step, "c0 d0", "one-step, tau varied");
+  curve(report.sweep_one_step, "c0 d0", "one-step, tau varied, with its interval");
+  for (double Interval::*const end : {&Interval::low, &Interval::high}) {
+    std::vector<PlotPoint> points;
+    for (const StrategyResult& r : report.sweep_one_step) points.push_back({processed(r).value, r.accuracy.ci95.*end});
+    plot.line(points, "c0 d2 thin faint");
+  }
   if (!report.sweep_two_step.empty()) {
     std::vector<PlotPoint> points;
     for (const StrategyResult& r : report.sweep_two_step) points.push_back(point(r));
@@ -103,11 +108,9 @@ std::string pareto(const SwitchReport& report) {
   }
   for (const Look& look : kLooks)
     if (const ReportedStrategy* const s = find_strategy(report, look.name)) {
-      const std::string classes = look.classes;
-      plot.bar(processed(s->result).value, s->result.accuracy.ci95.low, s->result.accuracy.ci95.high,
-               classes.substr(0, 2));
-      plot.dots(std::vector<PlotPoint>{point(s->result)}, 8, classes.substr(0, 2));
-      legend.push_back({.classes = classes.substr(0, 2), .label = look.name, .dot = true});
+      plot.bar(processed(s->result).value, s->result.accuracy.ci95.low, s->result.accuracy.ci95.high, look.classes);
+      plot.dots(std::vector<PlotPoint>{point(s->result)}, 8, look.classes);
+      legend.push_back({.classes = look.classes, .label = look.name, .dot = true});
     }
   return html_figure("Accuracy over processed tokens, 95 % intervals", plot.finish(), legend, "wide");
 }
@@ -238,7 +241,8 @@ std::string heads(const SwitchReport& report) {
                   2);
   const auto with_range = [](const Estimate& e) { return cat(percent(e.value), " (", percent_range(e.ci95), ")"); };
   for (const ReportedHead& h : report.heads) {
-    std::vector<std::string> cells = {html_text(h.path, 120), setting_cell(h.facts), percent(h.auroc),
+    std::vector<std::string> cells = {cat("<span class=\"file\">", html_text(h.path, 120), "</span>"),
+                                      cat("<span class=\"set\">", setting_cell(h.facts), "</span>"), percent(h.auroc),
                                       decimal(h.length_spearman, 3)};
     for (const StrategyResult* const r : {&h.one_step, h.two_step ? &*h.two_step : nullptr}) {
       cells.push_back(r ? with_range(r->accuracy) : "-");
@@ -325,7 +329,8 @@ std::string switch_html(const SwitchReport& report) {
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n";
   put(out,
       "<title>kvgauge fast and slow on "
-      "{}</title>\n<style>{}.set{{white-space:normal;overflow-wrap:anywhere}}</style>\n</head>\n<body>\n<main>\n",
+      "{}</title>\n<style>{}td.name{{white-space:nowrap}}.set,.file{{white-space:normal;overflow-wrap:anywhere}}</"
+      "style>\n</head>\n<body>\n<main>\n",
       html_text(report.input.path, 120), kReportStyle);
   out += "<header><h1>Thinking only where it pays</h1>\n" + facts(report) + tiles(report);
   if (report.input.failed > 0)

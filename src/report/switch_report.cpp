@@ -118,7 +118,7 @@ void put_strategies(std::string& out, const SwitchReport& report) {
       const bool compared = c != static_cast<std::size_t>(TokenCounter::kPrompt) &&
                             c != static_cast<std::size_t>(TokenCounter::kInjected);
       put(out, "| {}{} ", decimal(r.tokens[c].value, 2),
-          compared ? cat(" (-", decimal(100 * r.reduction[c].value, 1), " %)") : "");
+          compared && r.reduction[c].value != 0 ? cat(" (-", decimal(100 * r.reduction[c].value, 1), " %)") : "");
     }
     put(out, "| {} | {} | {} | {} |\n", decimal(r.probes, 2), decimal(r.switches, 2), percent(r.truncated),
         decimal(r.wall_ms, 1));
@@ -184,10 +184,14 @@ std::string settings_text(const OrderedJson& settings) {
   std::string out;
   for (const auto& entry : settings.items()) {
     const OrderedJson& value = entry.value();
+    const std::string& key = entry.key();
+    const bool is_off = value == OrderedJson(false) || (key == "signal" && value == "difficulty") ||
+                        ((key == "ema" || key.ends_with("_budget")) && value == 0);
+    if (is_off) continue;  // what no one asked for
     const std::string text = value.is_number_float() ? fmt::format("{:.4g}", value.get<double>())
                              : value.is_string()     ? value.get<std::string>()
                                                      : value.dump();
-    out += cat(out.empty() ? "" : ", ", entry.key(), " ", text);
+    out += cat(out.empty() ? "" : ", ", key, " ", text);
   }
   return out;
 }

@@ -60,7 +60,7 @@ struct SwitchReport {
 /// The fields of the command line's contract (fractions, undefined numbers null) and more: docs/cli/switch-eval.md.
 OrderedJson switch_json(const SwitchReport& report);
 std::string switch_markdown(const SwitchReport& report);
-/// "tau 62.1, interval 8"
+/// "tau 62.1, interval 8"; what is switched off is left out.
 std::string settings_text(const OrderedJson& settings);
 
 }  // namespace kvgauge
