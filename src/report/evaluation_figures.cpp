@@ -156,10 +156,11 @@ std::string EvaluationFigures::aurocs() {
   std::string caption = "AUROC of every score";
   if (evaluation_.scores.size() > kMostRows)
     caption += fmt::format(" (the first {} of {}; all are in the table)", kMostRows, evaluation_.scores.size());
-  return html_figure(caption,
-                svg_forest(++figures_, "AUROC of every score with its 95 % interval",
-                           "One line per score; the same numbers are in the table of all rows.", axis, rows, marks),
-                legend, "wide");
+  return html_figure(
+      caption,
+      svg_forest(++figures_, "AUROC of every score with its 95 % interval",
+                 "One line per score; the same numbers are in the table of all rows.", axis, rows, marks),
+      legend, "wide");
 }
 
 std::string EvaluationFigures::roc_panel(const std::vector<std::string>& scores, bool wide) {
@@ -257,8 +258,8 @@ std::string EvaluationFigures::histogram_panel(const ScoreEvaluation& score) {
   plot.line(outlines[1], kRight);
   plot.line(outlines[0], kWrong);
   return html_figure(range.cut ? "Values by label (far ones are in the outer bins)" : "Values by label", plot.finish(),
-                {{.classes = kRight, .label = fmt::format("right ({:.0f})", rows[1])},
-                 {.classes = kWrong, .label = fmt::format("wrong ({:.0f})", rows[0])}});
+                     {{.classes = kRight, .label = fmt::format("right ({:.0f})", rows[1])},
+                      {.classes = kWrong, .label = fmt::format("wrong ({:.0f})", rows[0])}});
 }
 
 std::string EvaluationFigures::reliability_panel(const ScoreEvaluation& score) {
@@ -317,9 +318,10 @@ std::string EvaluationFigures::length_panel(const ScoreEvaluation& score) {
       round_axis("sampled tokens", x.low, x.high), round_axis(score.name, y.low, y.high));
   plot.dots(points[1], 3.6, "c0 faint");
   plot.dots(points[0], 3.6, "c1 faint");
-  return html_figure(step > 1 ? fmt::format("Score over length (one row in {})", step) : std::string("Score over length"),
-                plot.finish(),
-                {{.classes = "c0", .label = "right", .dot = true}, {.classes = "c1", .label = "wrong", .dot = true}});
+  return html_figure(
+      step > 1 ? fmt::format("Score over length (one row in {})", step) : std::string("Score over length"),
+      plot.finish(),
+      {{.classes = "c0", .label = "right", .dot = true}, {.classes = "c1", .label = "wrong", .dot = true}});
 }
 
 std::string EvaluationFigures::score(const ScoreEvaluation& score) {
@@ -379,14 +381,14 @@ std::string EvaluationFigures::selection(const SelectionResult& selection) {
   axis.unit = 100;
   std::erase_if(axis.ticks, [&](double tick) { return tick < axis.low - 1e-9 || tick > axis.high + 1e-9; });
   return html_figure("Accuracy of the chosen answer",
-                svg_forest(++figures_, "Accuracy of each selector with its 95 % interval",
-                           "One line per selector; the same numbers are in the table.", axis, rows,
-                           std::vector<double>{random, oracle}),
-                {{.classes = "c2", .label = "rule", .dot = true},
-                 {.classes = "c0", .label = "score", .dot = true},
-                 {.classes = "mark m0", .label = "random"},
-                 {.classes = "mark m1", .label = "oracle"}},
-                "wide");
+                     svg_forest(++figures_, "Accuracy of each selector with its 95 % interval",
+                                "One line per selector; the same numbers are in the table.", axis, rows,
+                                std::vector<double>{random, oracle}),
+                     {{.classes = "c2", .label = "rule", .dot = true},
+                      {.classes = "c0", .label = "score", .dot = true},
+                      {.classes = "mark m0", .label = "random"},
+                      {.classes = "mark m1", .label = "oracle"}},
+                     "wide");
 }
 
 }  // namespace kvgauge
