@@ -13,38 +13,26 @@ result=docs/results/switch-tiny-reasoner.json
 [ -x "$kvgauge" ] || { echo "switch_tiny_reasoner.sh: $kvgauge: no such program; build it or set KVGAUGE" >&2; exit 1; }
 mkdir -p "$work" "$(dirname "$result")"
 
-# Thresholds are chosen on the last 800 training questions, which train no head. What closing the think block early would give is tried on
-# the first 700, behind every eighth token.
-validation=800
-closed=700
-questions=$(wc -l < "$data/train.jsonl")
-head -n "$closed" "$data/train.jsonl" > "$work/closed.jsonl"
-tail -n "+$((closed + 1))" "$data/train.jsonl" > "$work/others.jsonl"
-tail -n "$validation" "$data/train.jsonl" > "$work/validation.jsonl"
-
-label() { # questions, labels, further flags
-  input=$1
-  output=$2
-  shift 2
-  resume=
-  [ ! -f "$output" ] || resume=--resume
-  "$kvgauge" label --input "$input" --output "$output" --dataset gsm8k --threads "$threads" --max-batch 64 --temperature 0 \
-    --fast-max-tokens 64 --slow-max-tokens 512 $resume "$@"
-}
 started=$(date +%s)
 elapsed() { echo "switch_tiny_reasoner.sh: $1 after $(($(date +%s) - started)) s" >&2; }
 
-label "$work/closed.jsonl" "$work/closed-labels.jsonl" --checkpoints 8
-elapsed "labels of closing early"
-label "$work/others.jsonl" "$work/others-labels.jsonl"
+# What closing the think block early would give is tried in the first 700 questions, behind every eighth token.
+resume=
+[ ! -f "$work/labels.jsonl" ] || resume=--resume
+"$kvgauge" label --input "$data/train.jsonl" --output "$work/labels.jsonl" --dataset gsm8k --temperature 0 --fast-max-tokens 64 \
+  --slow-max-tokens 512 --checkpoints 8 --checkpoint-questions 700 --threads "$threads" --max-batch 64 $resume
 elapsed "labels"
-cat "$work/closed-labels.jsonl" > "$work/labels.jsonl"
-head -n "$((questions - closed - validation))" "$work/others-labels.jsonl" >> "$work/labels.jsonl"
 
-# One head for both: d of the prompt, and d of closing the think block here.
-"$kvgauge" train --input "$work/labels.jsonl" --output "$work/head.safetensors" --log "$work/head.json" --threads "$threads" \
-  --rows both --window 16 --layers all --part kv --pos sum --hidden 128 --optimizer adamw --weight-decay 0.0001 --lr 0.001 \
-  --batch 512 --epochs 25 --early-stop 5 > "$work/head.txt"
+# Thresholds are chosen on the last 800 questions, which train no head.
+validation=800
+questions=$(wc -l < "$data/train.jsonl")
+tail -n "$validation" "$data/train.jsonl" > "$work/validation.jsonl"
+head -n "$((questions - validation))" "$work/labels.jsonl" > "$work/train-labels.jsonl"
+
+# One head for both: d of the prompt, and d of closing the think block here. 75: wrong, and thinking on would be right.
+"$kvgauge" train --input "$work/train-labels.jsonl" --output "$work/head.safetensors" --log "$work/head.json" --threads "$threads" \
+  --rows both --unsafe-label 75 --both-wrong drop --prompt-share 0.2 --layers all --window 16 --part kv --pos sum --hidden 128 \
+  --optimizer adamw --weight-decay 0.0001 --lr 0.001 --batch 512 --epochs 25 --early-stop 5 > "$work/head.txt"
 elapsed "the head"
 
 evaluate() { # format, output
