@@ -23,8 +23,8 @@ resume=
   --slow-max-tokens 512 --checkpoints 8 --checkpoint-questions 700 --threads "$threads" --max-batch 64 $resume
 elapsed "labels"
 
-# Thresholds are chosen on the last 800 questions, which train no head.
-validation=800
+# Thresholds are chosen on the last 1,000 questions, which train no head.
+validation=1000
 questions=$(wc -l < "$data/train.jsonl")
 tail -n "$validation" "$data/train.jsonl" > "$work/validation.jsonl"
 head -n "$((questions - validation))" "$work/labels.jsonl" > "$work/train-labels.jsonl"
