@@ -27,7 +27,9 @@ void put(std::string& out, fmt::format_string<Parts...> format, Parts&&... parts
 }
 
 std::string decimal(double value, int places) {
-  return std::isfinite(value) ? fmt::format("{:.{}f}", value, places) : "-";
+  if (!std::isfinite(value)) return "-";
+  const bool is_nothing = std::abs(value) < 0.5 * std::pow(10.0, -places);
+  return fmt::format("{:.{}f}", is_nothing ? 0.0 : value, places);  // no "-0.00"
 }
 
 std::string percent_range(const Interval& interval) {

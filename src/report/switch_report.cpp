@@ -68,7 +68,9 @@ OrderedJson list_json(const std::vector<StrategyResult>& results) {
 }
 
 std::string decimal(double value, int places) {
-  return std::isfinite(value) ? fmt::format("{:.{}f}", value, places) : "-";
+  if (!std::isfinite(value)) return "-";
+  const bool is_nothing = std::abs(value) < 0.5 * std::pow(10.0, -places);
+  return fmt::format("{:.{}f}", is_nothing ? 0.0 : value, places);  // no "-0.00"
 }
 
 std::string percent_range(const Interval& interval) {
