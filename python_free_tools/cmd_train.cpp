@@ -375,7 +375,7 @@ int train(const TrainOptions& o) {
     write_file_atomically(o.log, log.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
   }
   say(o, cat("epoch ", result.best_epoch, " of ", result.history.size(), " is kept; ", o.output, " is head ", id));
-  if (!o.quiet) print(validations, o.tau);
+  if (!o.quiet && !validations.empty()) print(validations, o.tau);
   return kDone;
 }
 

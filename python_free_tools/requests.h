@@ -25,7 +25,7 @@ struct RequestMaker {
   ScoreSpec scores = {};
   std::optional<EmbeddingSpec> embedding = {};
   std::int64_t samples = 1;
-  Thinking thinking = {};  ///< of generate()
+  Thinking thinking = {};                      ///< of generate()
   std::optional<std::int32_t> end_token = {};  ///< end_of_turn(), for judge()
 
   /// @throws RequestError: this row cannot be run

@@ -37,7 +37,8 @@ struct ModelConfig {
   DType stored_dtype = DType::kBF16;  ///< of the matrices; quantized files count as bf16
 };
 
-/// What generation_config.json or GGUF metadata says about the ends of a text, and how the model is meant to be sampled.
+/// What generation_config.json or GGUF metadata says about the ends of a text, and how the model is meant to be
+/// sampled.
 struct GenerationDefaults {
   std::vector<std::int32_t> eos;  ///< every id that ends a response
   std::optional<std::int32_t> bos;

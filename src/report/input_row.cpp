@@ -45,8 +45,7 @@ const std::string& text_of(const OrderedJson& value, const char* key) {
 std::string dataset_prompt(const OrderedJson& row, bool bare) {
   const auto end = [bare](std::string_view text) { return bare ? std::string() : std::string(text); };
   if (const OrderedJson* const question = find(row, "question")) return text_of(*question, "question");
-  if (const OrderedJson* const problem = find(row, "problem"))
-    return text_of(*problem, "problem") + end(kProblemEnd);
+  if (const OrderedJson* const problem = find(row, "problem")) return text_of(*problem, "problem") + end(kProblemEnd);
   if (const OrderedJson* const english = find(row, "en"))
     return text_of(*english, "en") + end(find(row, "answer_type") ? kTheoremEnd : kChoicesEnd);
   throw RequestError("no question in it: one of body, messages, prompt, question, problem or en was needed");

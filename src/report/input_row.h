@@ -43,10 +43,10 @@ struct InputRow {
   // Only with RowFormat::want_response.
   std::string response;
   std::optional<std::vector<std::int32_t>> prompt_ids, output_ids;
-  bool finished = true;                 ///< finish_reason is not "length"
+  bool finished = true;                  ///< finish_reason is not "length"
   std::vector<InjectedTokens> injected;  ///< of output_ids: think tags that `run` put in
-  std::vector<ForcedResponse> further;  ///< output_ids of the row's further candidates; output_ids has the first one's
-  std::int64_t selected = -1;           ///< which of them the row shows; negative: not said
+  std::vector<ForcedResponse> further;   ///< output_ids of the row's further candidates; output_ids has the first one's
+  std::int64_t selected = -1;            ///< which of them the row shows; negative: not said
 
   std::int64_t text_tokens = 0;  ///< with RowFormat::want_text: of the whole text; the request may have fewer
 

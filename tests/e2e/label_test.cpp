@@ -165,6 +165,31 @@ TEST(Label, SeveralSeedsAreSampledAndAveraged) {
   EXPECT_TRUE(differ);
 }
 
+TEST(Label, SamplingIsTheModelsOwnUnlessItIsGiven) {
+  const LabelJob job;
+  const std::string model = job.path("model");
+  std::filesystem::copy(repo_path("models/tiny-reasoner"), model, std::filesystem::copy_options::recursive);
+  const auto settings = [&](const std::string& generation, const std::vector<std::string>& more) {
+    write_file(model + "/generation_config.json", generation);
+    std::filesystem::remove(job.out);
+    const Outcome outcome = kvgauge(with({"label", "--model", model, "--input", job.in, "--output", job.out, "--limit",
+                                          "1", "--seeds", "2", "--fast-max-tokens", "3", "--slow-max-tokens", "3"},
+                                         more));
+    EXPECT_EQ(outcome.exit, 0) << outcome.err;
+    EXPECT_EQ(rows_in(job.out).at(0)["cut_generations"], 4);
+    OrderedJson all = parse_ordered_json(read_file(job.out + ".manifest.json"), "manifest")["settings"];
+    return OrderedJson{all["temperature"], all["top-p"], all["top-k"], all["min-p"]};
+  };
+  const std::string eos = R"("eos_token_id": [1021, 1019])";
+  EXPECT_EQ(settings("{\"do_sample\": true, \"temperature\": 0.6, \"top_p\": 0.95, \"top_k\": 20, " + eos + "}", {}),
+            (OrderedJson{0.6, 0.95, 20, 0.0}));
+  EXPECT_EQ(settings("{\"do_sample\": true, " + eos + "}", {}), (OrderedJson{1.0, 1.0, 50, 0.0}));
+  EXPECT_EQ(settings("{\"temperature\": 0.5, " + eos + "}", {"--top-k", "0", "--min-p", "0.25"}),
+            (OrderedJson{0.5, 1.0, 0, 0.25}));
+  EXPECT_EQ(settings("{\"do_sample\": false, \"temperature\": 0.5, " + eos + "}", {"--temperature", "2"}),
+            (OrderedJson{2.0, 1.0, 0, 0.0}));
+}
+
 TEST(Label, RowsThatCannotBeLabelledFailAlone) {
   const LabelJob job;
   write_file(

@@ -127,6 +127,25 @@ TEST(Train, RunGivesWhatTheWeightsSay) {
   EXPECT_GT(most - least, 1e-3);
 }
 
+// The windows are read and the head is trained where the model runs.
+TEST(Train, TheDeviceReadsTheSameFeatures) {
+  if (kvgauge({"--version"}).out.find("emulated") == std::string::npos)
+    GTEST_SKIP() << "no emulated device in this build";
+  const TrainJob job(6);
+  const std::vector<std::string> recipe = {"--rows", "both", "--quiet", "--validation", "0"};
+  ASSERT_EQ(job.train(recipe).exit, 0);
+  const DifficultyHead want = read_difficulty_head(job.head);
+  std::vector<std::string> emulated = recipe;
+  emulated.insert(emulated.end(), {"--device", "emulated"});
+  const Outcome outcome = job.train(emulated);
+  ASSERT_EQ(outcome.exit, 0) << outcome.err;
+  const DifficultyHead got = read_difficulty_head(job.head);
+  ASSERT_EQ(got.mean.size(), want.mean.size());
+  // Means of sums over at most 128 positions of six layers' f32 states.
+  for (std::size_t i = 0; i < want.mean.size(); ++i)
+    EXPECT_NEAR(got.mean[i], want.mean[i], 1e-3 * (1 + std::abs(static_cast<double>(want.mean[i])))) << i;
+}
+
 TEST(Train, RawQuestionsAreFurtherRows) {
   const TrainJob job(16, "lines");
   ASSERT_EQ(
