@@ -62,7 +62,7 @@ TEST(CommandLine, UnknownVerbsAndFlagsAreRefusedWithAGuess) {
   const Job job;
   expect_refusal(job.run({"--max-token", "5"}), 2, "did you mean --max-tokens?");
   expect_refusal(job.run({"extra"}), 2, "found 'extra'");
-  for (const char* const later : {"--difficulty", "--select"}) expect_refusal(job.run({later, "x"}), 2, later);
+  expect_refusal(job.run({"--select", "x"}), 2, "--select");
 }
 
 TEST(CommandLine, ValuesAreCheckedBeforeTheModelIsLoaded) {
@@ -82,7 +82,7 @@ TEST(CommandLine, ValuesAreCheckedBeforeTheModelIsLoaded) {
   refuse("--threads", "0", "--threads");
   refuse("--kv-memory", "lots", "--kv-memory: found 'lots', a size such as 4GiB");
   refuse("--dtype", "int8", "--dtype: found 'int8', one of auto, bf16, f32");
-  refuse("--think", "auto", "--think: found 'auto', one of template, on, off");
+  refuse("--think", "maybe", "--think: found 'maybe', one of template, on, off");
   refuse("--span", "answer", "--span");
   refuse("--part", "q", "--part");
   refuse("--scores", "kv-coe,magic", "--scores: found 'magic'");
