@@ -18,9 +18,9 @@ train() { # name, flags
   name=$1
   shift
   [ -f "$heads/$name.safetensors" ] || "$kvgauge" train --input "$work/train-labels.jsonl" --output "$heads/$name.safetensors" --threads "$threads" \
-    --hidden 128 --optimizer adamw --weight-decay 0.0001 --lr 0.001 --batch 512 --epochs 25 --early-stop 5 "$@" > "$heads/$name.txt"
+    --hidden 128 --optimizer adamw --weight-decay 0.0001 --lr 0.001 --batch 256 --epochs 200 --early-stop 20 "$@" > "$heads/$name.txt"
 }
-both="--rows both --unsafe-label 75 --both-wrong drop --prompt-share 0.2"
+both="--rows both --unsafe-label 75 --both-wrong drop --prompt-share 0.25"
 # Equal budgets: layers x window = 96.
 train 6x16 $both --layers all --window 16
 train 3x32 $both --layers last3 --window 32
@@ -43,7 +43,7 @@ for name in 3x32 1x96 6x8 6x48 first3x16 last3x16 6x16-v 6x16-k 6x16-mean 6x16-p
 done
 evaluate() { # format, output
   "$kvgauge" switch-eval --input models/tiny-reasoner/data/test.jsonl --validation "$work/validation.jsonl" --dataset gsm8k \
-    --difficulty "$heads/6x16.safetensors" --heads "$others" --keep 0.97 --margin 0.02 --two-step-tau keep:0.985 --tau-fast 2,8,14 \
+    --difficulty "$heads/6x16.safetensors" --heads "$others" --keep 0.97 --margin 0.02 --two-step-tau keep:0.985 --tau-fast 4,8,12 \
     --tau-slow 1000 --interval 4 --patience 1 --min-tokens 0 --cooldown 0 --max-switches 1 --runs "$work/runs" --max-tokens 512 \
     --threads "$threads" --max-batch 64 --format "$1" --output "$2"
 }

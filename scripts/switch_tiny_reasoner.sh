@@ -31,13 +31,13 @@ head -n "$((questions - validation))" "$work/labels.jsonl" > "$work/train-labels
 
 # One head for both: d of the prompt, and d of closing the think block here. 75: wrong, and thinking on would be right.
 "$kvgauge" train --input "$work/train-labels.jsonl" --output "$work/head.safetensors" --log "$work/head.json" --threads "$threads" \
-  --rows both --unsafe-label 75 --both-wrong drop --prompt-share 0.2 --layers all --window 16 --part kv --pos sum --hidden 128 \
-  --optimizer adamw --weight-decay 0.0001 --lr 0.001 --batch 512 --epochs 25 --early-stop 5 > "$work/head.txt"
+  --rows both --unsafe-label 75 --both-wrong drop --prompt-share 0.25 --layers all --window 16 --part kv --pos sum --hidden 128 \
+  --optimizer adamw --weight-decay 0.0001 --lr 0.001 --batch 256 --epochs 200 --early-stop 20 > "$work/head.txt"
 elapsed "the head"
 
 evaluate() { # format, output
   "$kvgauge" switch-eval --input "$data/test.jsonl" --validation "$work/validation.jsonl" --difficulty "$work/head.safetensors" \
-    --dataset gsm8k --keep 0.97 --margin 0.02 --two-step-tau keep:0.98,keep:0.99 --tau-fast 8,12,15 --tau-slow 1000 --interval 4 \
+    --dataset gsm8k --keep 0.97 --margin 0.02 --two-step-tau keep:0.985,keep:0.995 --tau-fast 4,8,12 --tau-slow 1000 --interval 4 \
     --patience 1 --min-tokens 0 --cooldown 0 --max-switches 1 --sweep --runs "$work/runs" --max-tokens 512 \
     --threads "$threads" --max-batch 64 --format "$1" --output "$2"
 }
