@@ -110,12 +110,9 @@ void check_settings(const TrainerSettings& s) {
   need(s.weight_decay >= 0 && std::isfinite(s.weight_decay), "--weight-decay", s.weight_decay, "0 or more");
   need(s.batch >= 1 && s.batch <= 1 << 20, "--batch", static_cast<double>(s.batch), "1 to 1048576");
   need(s.epochs >= 1, "--epochs", s.epochs, "1 or more");
-  need(s.patience >= 0, "--patience", s.patience, "0 or more");
-  need(s.validation_share >= 0 && s.validation_share < 1, "--validation-share", s.validation_share, "0 to below 1");
-  need(s.loss.unit > 0 && std::isfinite(s.loss.unit), "--loss-unit", static_cast<double>(s.loss.unit),
-       "a positive number");
-  need(s.loss.scale > 0 && std::isfinite(s.loss.scale) && std::isfinite(s.loss.offset), "--output-scale",
-       static_cast<double>(s.loss.scale), "a positive number");
+  need(s.patience >= 0, "--early-stop", s.patience, "0 or more");
+  need(s.validation_share >= 0 && s.validation_share < 1, "--validation", s.validation_share, "0 to below 1");
+  KVGAUGE_CHECK(s.loss.unit > 0 && s.loss.scale > 0, "a loss of unit ", s.loss.unit, ", scale ", s.loss.scale);
 }
 
 void check_data(const TrainingData& data) {
@@ -159,9 +156,9 @@ Split split_rows(const TrainingData& data, const TrainerSettings& settings) {
   if (train.empty() || (wanted && validation.empty()))
     throw InputError(cat("train: ", train.size(), " questions to train on and ", validation.size(),
                          " for validation, at least one of each was needed; give more questions or change "
-                         "--validation-share"));
+                         "--validation"));
   if (settings.patience > 0 && validation.empty())
-    throw UsageError(cat("--patience: ", settings.patience, " without validation rows, 0 was needed"));
+    throw UsageError(cat("--early-stop: ", settings.patience, " without validation rows, 0 was needed"));
   return split;
 }
 

@@ -242,7 +242,7 @@ TEST(Trainer, RefusesBadDataAndSettingsByName) {
   bad.weights.assign(40, -1);
   EXPECT_NE(message_of<InputError>([&] { bad.train(settings); }).find("row 0: weight -1"), std::string::npos);
   const Sample few(1, 5, 4, 10);
-  EXPECT_NE(message_of<InputError>([&] { few.train(settings); }).find("--validation-share"), std::string::npos);
+  EXPECT_NE(message_of<InputError>([&] { few.train(settings); }).find("--validation"), std::string::npos);
   const auto with = [&](auto member, auto value) {
     TrainerSettings changed = settings;
     changed.*member = value;
@@ -253,11 +253,11 @@ TEST(Trainer, RefusesBadDataAndSettingsByName) {
   EXPECT_NE(with(&TrainerSettings::learning_rate, std::nan("")).find("--lr"), std::string::npos);
   EXPECT_NE(with(&TrainerSettings::batch, 0).find("--batch: 0,"), std::string::npos);
   EXPECT_NE(with(&TrainerSettings::epochs, 0).find("--epochs: 0,"), std::string::npos);
-  EXPECT_NE(with(&TrainerSettings::validation_share, 1.).find("--validation-share: 1,"), std::string::npos);
+  EXPECT_NE(with(&TrainerSettings::validation_share, 1.).find("--validation: 1,"), std::string::npos);
   TrainerSettings none = settings;
   none.validation_share = 0;
   none.patience = 3;
-  EXPECT_NE(message_of<UsageError>([&] { good.train(none); }).find("--patience"), std::string::npos);
+  EXPECT_NE(message_of<UsageError>([&] { good.train(none); }).find("--early-stop"), std::string::npos);
   none.patience = 0;
   none.epochs = 2;
   EXPECT_EQ(good.train(none).best_epoch, 2);
