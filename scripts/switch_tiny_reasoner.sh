@@ -16,11 +16,11 @@ mkdir -p "$work" "$(dirname "$result")"
 started=$(date +%s)
 elapsed() { echo "switch_tiny_reasoner.sh: $1 after $(($(date +%s) - started)) s" >&2; }
 
-# What closing the think block early would give is tried in the first 700 questions, behind every eighth token.
+# What closing the think block early would give is tried in the first 1,500 questions, behind every fourth token.
 resume=
 [ ! -f "$work/labels.jsonl" ] || resume=--resume
 "$kvgauge" label --input "$data/train.jsonl" --output "$work/labels.jsonl" --dataset gsm8k --temperature 0 --fast-max-tokens 64 \
-  --slow-max-tokens 512 --checkpoints 8 --checkpoint-questions 700 --threads "$threads" --max-batch 64 $resume
+  --slow-max-tokens 512 --checkpoints 4 --checkpoint-questions 1500 --threads "$threads" --max-batch 64 $resume
 elapsed "labels"
 
 # Thresholds are chosen on the last 1,000 questions, which train no head.
