@@ -65,6 +65,13 @@ class Engine {
   bool step();
   /// Finished requests in the order they finished.
   std::optional<Finished> next_finished();
+  /// How far a request is; nullopt if it is neither queued nor running, or generates nothing.
+  std::optional<AnswerProgress> progress(std::int64_t request) const;
+  /// Ends a request that is queued or running, between two steps: it finishes with what its answers have, those that
+  /// were under way with `kCancelled`. What is read when a request ends by itself is missing: embeddings, windows,
+  /// EigenScore, and a difficulty that no controller waited for. Other requests go on untouched. A number that is
+  /// neither queued nor running is passed over.
+  void cancel(std::int64_t request);
   /// Requests that are queued or running.
   std::int64_t unfinished() const;
 

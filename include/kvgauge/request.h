@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kvgauge/difficulty.h"
@@ -75,10 +76,16 @@ struct Request {
   std::uint64_t stream = 0;                    ///< names the row to the random generator (its index in the job)
 };
 
-enum class FinishReason : std::uint8_t { kStop, kLength, kError };
+enum class FinishReason : std::uint8_t { kStop, kLength, kCancelled, kError };
 /// As rows have it.
 constexpr const char* name(FinishReason reason) {
-  return reason == FinishReason::kStop ? "stop" : reason == FinishReason::kLength ? "length" : "error";
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kCancelled: return "cancelled";
+    case FinishReason::kError: break;
+  }
+  return "error";
 }
 
 /// One answer with its scores.
@@ -94,6 +101,16 @@ struct Answer {
   std::optional<ThinkingRecord> thinking;
   std::vector<float> windows;    ///< [window_ends, window_features()], row-major
   std::vector<float> embedding;  ///< empty where the request's embedding covers no position (a response of one token)
+};
+
+/// The first answer of a request while it runs.
+struct AnswerProgress {
+  std::string_view text;  ///< so far, until the engine's next step; half a character and what may become a stop string
+                          ///< are held back
+  std::int64_t sampled = 0;          ///< tokens
+  std::optional<ThinkingMode> mode;  ///< of requests with `thinking`, once it is known
+  double difficulty = kUndefined;    ///< d of the prompt, once it has been read
+  double signal = kUndefined;        ///< what the controller saw last, the prompt included
 };
 
 /// What became of a request.

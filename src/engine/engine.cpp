@@ -163,6 +163,18 @@ std::optional<Finished> Engine::next_finished() {
   return finished;
 }
 
+std::optional<AnswerProgress> Engine::progress(std::int64_t request) const {
+  const auto at = impl_->groups_.find(request);
+  if (at == impl_->groups_.end() || !at->second->generates()) return std::nullopt;
+  const RunningSequence& first = *at->second->sequences.front();
+  return AnswerProgress{.text = first.text,
+                        .sampled = first.sampled,
+                        .mode = first.controller ? std::optional(first.controller->mode()) : std::nullopt,
+                        .difficulty = at->second->finished.difficulty,
+                        .signal = first.newest_signal};
+}
+
+void Engine::cancel(std::int64_t request) { impl_->cancel(request); }
 std::int64_t Engine::unfinished() const { return static_cast<std::int64_t>(impl_->groups_.size()); }
 const ModelConfig& Engine::config() const { return impl_->files_.config(); }
 const GenerationDefaults& Engine::generation() const { return impl_->files_.generation(); }

@@ -54,10 +54,28 @@ void Engine::Impl::embed_ended() {
   }
 }
 
+void Engine::Impl::cancel(std::int64_t request) {
+  const auto at = groups_.find(request);
+  if (at == groups_.end()) return;
+  RequestGroup& group = *at->second;
+  group.cancelled = true;
+  ended_.clear();
+  for (const auto& sequence : group.sequences) {
+    if (sequence->done) continue;
+    sequence->finish_reason = FinishReason::kCancelled;
+    sequence->done = true;
+    ended_.push_back(sequence.get());
+    const bool saw_prompt = sequence->states_gauge && group.prompt_states.first && group.prompt_states.last &&
+                            sequence->states_gauge->seen() >= group.prompt_tokens();
+    if (!saw_prompt) sequence->states_gauge.reset();
+  }
+  for (RunningSequence* const sequence : ended_) finish(*sequence);  // the last one takes the group with it
+}
+
 void Engine::Impl::finish(RunningSequence& sequence) {
   RequestGroup& group = *sequence.group;
   const Request& request = group.request;
-  if (request.scores.eigenscore && group.sequences.size() > 1) keep_vectors(sequence);
+  if (request.scores.eigenscore && group.sequences.size() > 1 && !group.cancelled) keep_vectors(sequence);
   if (sequence.scheduled) scheduler_.finish(sequence);
   group.finished.preemptions += sequence.preemptions;
   if (group.prompt_states.last) read_states(sequence);
@@ -80,7 +98,9 @@ void Engine::Impl::finish(RunningSequence& sequence) {
       answer.finish_reason = done->finish_reason;
       if (done->controller) answer.thinking = done->controller->record();
     } else {
-      answer.finish_reason = group.response_finished(done->sample) ? FinishReason::kStop : FinishReason::kLength;
+      answer.finish_reason = done->finish_reason == FinishReason::kCancelled ? FinishReason::kCancelled
+                             : group.response_finished(done->sample)         ? FinishReason::kStop
+                                                                             : FinishReason::kLength;
     }
     answer.tokens = std::move(done->response);
     answer.embedding = std::move(done->embedding);
@@ -140,7 +160,8 @@ void Engine::Impl::keep_vectors(RunningSequence& sequence) {
 }
 
 void Engine::Impl::finish_group(RequestGroup& group) {
-  if (group.request.scores.eigenscore && group.sequences.size() > 1 && group.finished.error.empty()) {
+  if (group.request.scores.eigenscore && group.sequences.size() > 1 && group.finished.error.empty() &&
+      !group.cancelled) {
     const auto score = [&](std::vector<float> RunningSequence::*vector) {
       std::vector<std::span<const float>> vectors;
       for (const auto& sequence : group.sequences) vectors.emplace_back(*sequence.*vector);
@@ -151,7 +172,8 @@ void Engine::Impl::finish_group(RequestGroup& group) {
   }
   const double now = now_ms();
   group.finished.prompt_suffix.assign(group.request.prompt.begin() + group.bare_prompt, group.request.prompt.end());
-  group.finished.queue_ms = group.started_ms - group.submitted_ms;
+  group.finished.cached_tokens = std::min(group.finished.cached_tokens, group.bare_prompt);
+  group.finished.queue_ms = (group.started_ms < 0 ? now : group.started_ms) - group.submitted_ms;
   group.finished.ttft_ms = group.first_token_ms < 0 ? 0 : group.first_token_ms - group.submitted_ms;
   group.finished.e2e_ms = now - group.submitted_ms;
   const std::int64_t number = group.finished.request;

@@ -77,6 +77,7 @@ struct Engine::Impl {
   void fork_answers(RequestGroup& group);
   void embed_ended();
   void finish(RunningSequence& sequence);
+  void cancel(std::int64_t request);
   void read_states(RunningSequence& sequence);
   void keep_vectors(RunningSequence& sequence);
   void finish_group(RequestGroup& group);

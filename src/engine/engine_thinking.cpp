@@ -178,7 +178,7 @@ void Engine::Impl::think() {
     RunningSequence& sequence = *thinker.sequence;
     RequestGroup& group = *sequence.group;
     std::optional<double> d;
-    if (thinker.looks) d = signal(thinker);
+    if (thinker.looks) sequence.newest_signal = *(d = signal(thinker));
     if (thinker.look >= 0 && !std::isfinite(*d)) {
       group.finished.error = kNotFinite;
       for (const auto& other : group.sequences) {

@@ -28,9 +28,10 @@ struct RunningSequence : Sequence {
   TrajectorySteps steps;                 ///< if they were asked for
   std::vector<float> embedding, windows;  ///< likewise, once the sequence is done
   std::optional<ThinkingController> controller;
-  std::int64_t looked_at = 0;     ///< entries of `stats` that the signal has seen
-  bool newest_sampled = false;    ///< the last token was sampled, not injected or part of the prompt
-  bool injected_in_step = false;  ///< tokens were put behind the last one in this step: what it drew is void
+  double newest_signal = kUndefined;  ///< of the controller's looks
+  std::int64_t looked_at = 0;         ///< entries of `stats` that the signal has seen
+  bool newest_sampled = false;        ///< the last token was sampled, not injected or part of the prompt
+  bool injected_in_step = false;      ///< tokens were put behind the last one in this step: what it drew is void
   std::optional<LayerStatesGauge> states_gauge;  ///< until the sequence is done
   LayerTrajectories layer_trajectories;          ///< from then on
   std::int64_t tapped_row = -1;                  ///< of Decoder::tapped(), in the step that ends the sequence
@@ -52,6 +53,7 @@ struct RequestGroup {
       sequences;  ///< the first one prefills the prompt; the others fork from it
   std::int64_t unfinished = 0;
   bool forked = false;             ///< the other answers have left the first one
+  bool cancelled = false;          ///< by the caller: what is read at the end is left out
   bool awaits_difficulty = false;  ///< the first mode is not known: the prompt ends before the think tags
   std::int64_t bare_prompt = 0;    ///< tokens of the prompt without think tags that we put behind it
   PromptStates prompt_states;      ///< of hidden-state CoE, if it was asked for

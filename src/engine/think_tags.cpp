@@ -74,6 +74,27 @@ ThinkStyle find_think_style(const Prompter& prompter, const std::string& templat
   return style;
 }
 
+std::string_view behind_thinking(std::string_view answer, const ThinkText& tags, bool opened) {
+  const std::string open_tag = trimmed(tags.open), close_tag = trimmed(tags.close);
+  const std::string_view open = open_tag.empty() ? kOpen : open_tag, close = close_tag.empty() ? kClose : close_tag;
+  const std::size_t last_open = answer.rfind(open), last_close = answer.rfind(close);
+  if (last_close == std::string_view::npos)
+    return opened || last_open != std::string_view::npos ? std::string_view() : answer;
+  if (last_open != std::string_view::npos && last_open > last_close) return {};
+  answer.remove_prefix(last_close + close.size());
+  const std::size_t first = answer.find_first_not_of(" \t\r\n");
+  return first == std::string_view::npos ? std::string_view() : answer.substr(first);
+}
+
+bool template_drops_thinking(const Prompter& prompter) {
+  constexpr const char* kThought = "kvgauge-thought";
+  OrderedJson probe = OrderedJson::array();
+  probe.push_back({{"role", "user"}, {"content", "?"}});
+  probe.push_back({{"role", "assistant"}, {"content", cat(kOpen, "\n", kThought, "\n", kClose, "\n\n!")}});
+  probe.push_back({{"role", "user"}, {"content", "?"}});
+  return prompter.render(probe, nullptr, std::nullopt).find(kThought) == std::string::npos;
+}
+
 std::string ThinkStyle::bare_prompt(const Prompter& prompter, const OrderedJson& messages,
                                     const OrderedJson& tools) const {
   std::string prompt = prompter.render(messages, tools, thinking);

@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "engine/prompt.h"
 #include "kvgauge/thinking.h"
@@ -31,5 +32,12 @@ struct ThinkStyle {
 /// @param wanted overrides; what is empty there is looked for
 /// @throws UsageError for a model without think tags
 ThinkStyle find_think_style(const Prompter& prompter, const std::string& template_source, const ThinkText& wanted = {});
+
+/// What of an answer stands behind its think blocks, and behind the space that follows the last of them; all of it if
+/// it has none, nothing if it ends inside one. @param opened the prompt ended with an open block
+std::string_view behind_thinking(std::string_view answer, const ThinkText& tags, bool opened);
+
+/// Whether the chat template itself leaves out the think blocks of earlier answers (Qwen3's, DeepSeek-R1's).
+bool template_drops_thinking(const Prompter& prompter);
 
 }  // namespace kvgauge
