@@ -23,6 +23,7 @@ struct Command {
 
 // In the order in which a newcomer meets them.
 Command add_run(CLI::App& root);
+Command add_chat(CLI::App& root);
 Command add_score(CLI::App& root);
 Command add_grade(CLI::App& root);
 Command add_evaluate(CLI::App& root);

@@ -40,8 +40,8 @@ struct RunOptions {
   ScoreOptions scores;
   ThinkingOptions thinking;
   const CLI::Option* max_tokens_flag = nullptr;
-  std::int64_t max_tokens = 512, top_k = 0, samples = 1;
-  double temperature = 0, top_p = 1, min_p = 0;
+  SamplingOptions sampling;
+  std::int64_t max_tokens = 512, samples = 1;
   std::vector<std::string> stop;
   bool ignore_eos = false;
   std::string select, dataset;
@@ -76,13 +76,13 @@ CandidateFormat candidate_format(const RunOptions& o, const ScoreGroups& groups)
 }
 
 void warn_of_idle_flags(const RunOptions& o) {
-  if (o.temperature > 0 || o.job.quiet) return;
+  if (o.sampling.temperature > 0 || o.job.quiet) return;
   const auto warn = [](const char* flag) {
     std::fputs(cat("kvgauge: warning: ", flag, ": has no effect at temperature 0 (greedy)\n").c_str(), stderr);
   };
-  if (o.top_p != 1) warn("--top-p");
-  if (o.top_k != 0) warn("--top-k");
-  if (o.min_p != 0) warn("--min-p");
+  if (o.sampling.top_p != 1) warn("--top-p");
+  if (o.sampling.top_k != 0) warn("--top-k");
+  if (o.sampling.min_p != 0) warn("--min-p");
   if (o.samples != 1) warn("--n");
 }
 
@@ -95,10 +95,10 @@ Manifest manifest_of(const RunOptions& o) {
   put_settings(manifest.settings, o.thinking);
   manifest.settings["seed"] = o.job.seed;
   manifest.settings["max-tokens"] = o.most_tokens();
-  manifest.settings["temperature"] = o.temperature;
-  manifest.settings["top-p"] = o.top_p;
-  manifest.settings["top-k"] = o.top_k;
-  manifest.settings["min-p"] = o.min_p;
+  manifest.settings["temperature"] = o.sampling.temperature;
+  manifest.settings["top-p"] = o.sampling.top_p;
+  manifest.settings["top-k"] = o.sampling.top_k;
+  manifest.settings["min-p"] = o.sampling.min_p;
   manifest.settings["stop"] = o.stop;
   manifest.settings["ignore-eos"] = o.ignore_eos;
   manifest.settings["n"] = o.samples;
@@ -135,11 +135,7 @@ int run(const RunOptions& o) {
     check_template(o.prompts, engine.files());
     const RequestMaker maker{.prompter = prompter_of(engine),
                              .prompts = o.prompts,
-                             .sampling = {.temperature = o.temperature,
-                                          .top_p = o.top_p,
-                                          .min_p = o.min_p,
-                                          .top_k = o.top_k,
-                                          .seed = static_cast<std::uint64_t>(o.job.seed)},
+                             .sampling = o.sampling.params(o.job.seed),
                              .stop = {.max_tokens = o.most_tokens(), .stop = o.stop, .ignore_eos = o.ignore_eos},
                              .scores = scores,
                              .embedding = answer_embedding(o.scores, engine.config().layers),
@@ -163,11 +159,7 @@ Command add_run(CLI::App& root) {
   add_score_options(*app, o->scores);
   o->max_tokens_flag = add_count(*app, "--max-tokens", o->max_tokens, 1, kUnlimited,
                                  "longest answer in sampled tokens (512; with --think auto the budgets')");
-  add_real(*app, "--temperature", o->temperature, 0, 100, "0 is greedy (0)");
-  add_real(*app, "--top-p", o->top_p, 0, 1, "keep the likeliest tokens of this total probability (1: all)");
-  add_count(*app, "--top-k", o->top_k, 0, INT32_MAX, "keep the K likeliest tokens (0: all)");
-  add_real(*app, "--min-p", o->min_p, 0, 1,
-           "keep tokens of at least this share of the likeliest one's probability (0: all)");
+  add_sampling_options(*app, o->sampling);
   app->add_option("--stop", o->stop, "ends the answer and is not part of it; may be given several times")
       ->type_name("TEXT")
       ->allow_extra_args(false);

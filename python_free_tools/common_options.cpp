@@ -117,6 +117,14 @@ void add_prompt_options(CLI::App& app, PromptOptions& o, bool automatic) {
   app.add_flag("--no-chat", o.no_chat, "give prompts to the model as they are, without its chat template");
 }
 
+void add_sampling_options(CLI::App& app, SamplingOptions& o) {
+  add_real(app, "--temperature", o.temperature, 0, 100, "0 is greedy (0)");
+  add_real(app, "--top-p", o.top_p, 0, 1, "keep the likeliest tokens of this total probability (1: all)");
+  add_count(app, "--top-k", o.top_k, 0, INT32_MAX, "keep the K likeliest tokens (0: all)");
+  add_real(app, "--min-p", o.min_p, 0, 1,
+           "keep tokens of at least this share of the likeliest one's probability (0: all)");
+}
+
 void add_score_options(CLI::App& app, ScoreOptions& o) {
   add_text(app, "--scores", o.scores, "all|none|LIST",
            "score groups: kv-coe, prob, coe, and of several answers eigenscore, semantic-entropy (kv-coe,prob)");

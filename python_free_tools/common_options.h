@@ -37,6 +37,20 @@ struct PromptOptions {
   bool no_chat = false;
 };
 
+/// How tokens are drawn.
+struct SamplingOptions {
+  std::int64_t top_k = 0;
+  double temperature = 0, top_p = 1, min_p = 0;
+
+  SamplingParams params(std::int64_t seed) const {
+    return {.temperature = temperature,
+            .top_p = top_p,
+            .min_p = min_p,
+            .top_k = top_k,
+            .seed = static_cast<std::uint64_t>(seed)};
+  }
+};
+
 /// What is measured and shown.
 struct ScoreOptions {
   std::string scores = "kv-coe,prob", span = "response", part = "v", layers = "all", k_rope = "post";
@@ -64,6 +78,7 @@ void add_model_options(CLI::App& app, ModelOptions& options);
 void add_job_options(CLI::App& app, JobOptions& options);
 /// @param automatic whether --think auto is a choice
 void add_prompt_options(CLI::App& app, PromptOptions& options, bool automatic = false);
+void add_sampling_options(CLI::App& app, SamplingOptions& options);
 void add_score_options(CLI::App& app, ScoreOptions& options);
 
 /// @throws UsageError, DeviceError (a device this build does not have), InputError (no embedded model to be found)

@@ -10,11 +10,11 @@
 namespace kvgauge::cli {
 namespace {
 
-volatile std::sig_atomic_t graceful = 0, requests = 0;
+volatile std::sig_atomic_t graceful = 0, request = 0;  // the signal that asks
 
-void on_signal(int) {
-  if (!graceful || requests > 0) ::_exit(kInterrupted);
-  requests = 1;
+void on_signal(int number) {
+  if (!graceful || request != 0) ::_exit(kInterrupted);
+  request = number;
 }
 
 }  // namespace
@@ -31,6 +31,11 @@ void install_signal_handlers() {
 
 GracefulInterruption::GracefulInterruption() { graceful = 1; }
 GracefulInterruption::~GracefulInterruption() { graceful = 0; }
-bool GracefulInterruption::requested() const { return requests > 0; }
+bool GracefulInterruption::requested() const { return request != 0; }
+bool GracefulInterruption::terminated() const { return request == SIGTERM; }
+
+void GracefulInterruption::forget() {
+  if (request == SIGINT) request = 0;
+}
 
 }  // namespace kvgauge::cli

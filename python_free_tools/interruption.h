@@ -15,6 +15,9 @@ class GracefulInterruption {
   GracefulInterruption(const GracefulInterruption&) = delete;
   GracefulInterruption& operator=(const GracefulInterruption&) = delete;
   bool requested() const;
+  bool terminated() const;  ///< by SIGTERM, which asks for the end of everything
+  /// A SIGINT so far has been dealt with: the next one asks again.
+  void forget();
 };
 
 }  // namespace kvgauge::cli

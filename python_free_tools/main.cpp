@@ -59,7 +59,7 @@ int run(int argc, char** argv) {
       "right",
       "kvgauge");
   std::vector<Command> commands;
-  for (const auto add : {add_run, add_score, add_grade, add_evaluate, add_embed, add_classify, add_label, add_train,
+  for (const auto add : {add_run, add_chat, add_score, add_grade, add_evaluate, add_embed, add_classify, add_label, add_train,
                          add_switch_eval, add_inspect, add_tokenize, add_bench})
     commands.push_back(add(root));
   root.get_formatter()->label("SUBCOMMAND", "VERB");
@@ -90,7 +90,7 @@ int run(int argc, char** argv) {
   if (const auto extras = root.remaining(); !extras.empty()) throw unknown(root, "", extras.front());
   if (!version)
     throw UsageError(
-        "no verb given, one of run, score, grade, evaluate, embed, classify, label, train, switch-eval, inspect, "
+        "no verb given, one of run, chat, score, grade, evaluate, embed, classify, label, train, switch-eval, inspect, "
         "tokenize was needed; kvgauge "
         "--help shows how");
   print_version();

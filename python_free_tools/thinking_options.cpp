@@ -92,7 +92,7 @@ ControllerSettings controller_settings(const ThinkingOptions& o, std::int64_t wi
   return s;
 }
 
-Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& o, Engine& engine) {
+Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& o, Engine& engine, bool follow) {
   Thinking thinking;
   std::int64_t window = 0;
   if (!o.difficulty.empty()) {
@@ -105,7 +105,7 @@ Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& o, E
   const bool chosen = prompts.think == "on" || prompts.think == "off";
   const bool automatic = prompts.think == "auto";
   const bool budget = o.settings.thinking_budget > 0;
-  if (!automatic && !o.dry_run && !budget && !(chosen && thinking.difficulty)) return thinking;
+  if (!automatic && !o.dry_run && !budget && !(chosen && (thinking.difficulty || follow))) return thinking;
 
   ThinkingSpec spec;
   spec.dry_run = o.dry_run;

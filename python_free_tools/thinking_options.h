@@ -37,8 +37,10 @@ void add_thinking_options(CLI::App& app, ThinkingOptions& options);
 void check_thinking(const PromptOptions& prompts, const ThinkingOptions& options);
 /// The preset of --controller with the flags that were given. @param window positions of the head: the default cooldown
 ControllerSettings controller_settings(const ThinkingOptions& options, std::int64_t window);
-/// Finds the think tags and gives the engine its head. @throws UsageError, InputError, FormatError
-Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& options, Engine& engine);
+/// Finds the think tags and gives the engine its head. @param follow a controller says the mode also where --think on
+/// or off fixes the first one and nothing else asks for it @throws UsageError, InputError, FormatError
+Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& options, Engine& engine,
+                       bool follow = false);
 
 void put_settings(OrderedJson& to, const ThinkingOptions& options);
 
