@@ -99,7 +99,7 @@ TEST(Chat, ThoughtsStayOutOfLaterPrompts) {
   ASSERT_EQ(turns.size(), 2u) << slow.err;
   std::string answer = slow.out.substr(slow.out.find("</think>") + 8);
   answer = answer.substr(answer.find_first_not_of('\n'));
-  answer = answer.substr(0, answer.find('\n'));
+  answer = answer.substr(0, answer.find("\nLet me"));  // with which the second answer begins
   const OrderedJson question = {{"role", "user"}, {"content", kQuestion.substr(0, kQuestion.size() - 1)}};
   OrderedJson row = OrderedJson::object();
   row["messages"] = {question, {{"role", "assistant"}, {"content", answer}}, question};
@@ -215,7 +215,7 @@ class Talk {
   int in_ = -1;
 };
 
-// Answers of unlikely tokens, which hardly ever end by themselves.
+// Of unlikely tokens: with this seed the first answer goes on for hundreds of them.
 const Words kBabble = {"--temperature", "50", "--think", "off"};
 
 TEST(Chat, CtrlCEndsTheAnswerAndNotTheConversation) {
@@ -225,11 +225,8 @@ TEST(Chat, CtrlCEndsTheAnswerAndNotTheConversation) {
   talk.interrupt();
   ASSERT_TRUE(talk.wait_until([&] { return !cached(talk.err()).empty(); })) << talk.err();
   EXPECT_NE(talk.err().find("[ended by Ctrl-C"), std::string::npos) << talk.err();
-  const std::size_t before = talk.out().size();
   talk.say("/reset\n" + kQuestion);
-  ASSERT_TRUE(talk.wait_until([&] { return talk.out().size() > before + 8; })) << "it answers again";
-  talk.interrupt();
-  ASSERT_TRUE(talk.wait_until([&] { return cached(talk.err()).size() == 2; })) << talk.err();
+  ASSERT_TRUE(talk.wait_until([&] { return cached(talk.err()).size() == 2; })) << "it answers again: " << talk.err();
   EXPECT_EQ(talk.end(), 0) << talk.err();
 }
 
