@@ -110,12 +110,12 @@ Manifest manifest_of(const RunOptions& o) {
 int run(const RunOptions& o) {
   check_job(o.job);
   check_prompt(o.prompts);
-  check_thinking(o.prompts, o.thinking);
   for (const std::string& stop : o.stop)
     if (stop.empty()) throw UsageError("--stop: found '', a string of at least one character was needed");
   const ScoreGroups groups = score_groups(o.scores, o.answers());
   const CandidateFormat candidates = candidate_format(o, groups);
   ScoreSpec scores = groups.spec;
+  check_thinking(o.prompts, o.thinking, scores);
   warn_of_idle_flags(o);
   Job job;
   job.manifest = manifest_of(o);

@@ -20,7 +20,9 @@ bool of_looks(const std::string& flag) {
          flag == "--think-close" || flag == "--fast-prefix";
 }
 
-bool of_tags(const std::string& flag) { return flag.starts_with("--think-") || flag == "--fast-prefix"; }
+bool of_tags(const std::string& flag) {
+  return flag == "--think-open" || flag == "--think-close" || flag == "--fast-prefix";
+}
 
 }  // namespace
 
@@ -78,6 +80,16 @@ void check_thinking(const PromptOptions& prompts, const ThinkingOptions& o) {
         cat("--tau: ", s.tau, ", between --tau-fast ", s.tau_fast, " and --tau-slow ", s.tau_slow, " was needed"));
 }
 
+void check_thinking(const PromptOptions& prompts, const ThinkingOptions& o, const ScoreSpec& scores) {
+  check_thinking(prompts, o);
+  if (prompts.think == "auto" && scores.coe)
+    throw UsageError(
+        "--scores: hidden-state coe needs to know where the prompt ends before it is computed, --think auto finds out "
+        "later; drop coe, or give --think on or off");
+  if (o.signal == "kv-coe" && !scores.kv_coe)
+    throw UsageError("--signal: 'kv-coe' is read off the KV trajectory, which is off; add kv-coe to --scores");
+}
+
 ControllerSettings controller_settings(const ThinkingOptions& o, std::int64_t window) {
   ControllerSettings s = o.settings;
   const bool paper = o.controller == "paper";
@@ -105,7 +117,8 @@ Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& o, E
   const bool chosen = prompts.think == "on" || prompts.think == "off";
   const bool automatic = prompts.think == "auto";
   const bool budget = o.settings.thinking_budget > 0;
-  if (!automatic && !o.dry_run && !budget && !(chosen && (thinking.difficulty || follow))) return thinking;
+  if (!automatic && !o.dry_run && !budget && !(chosen && (thinking.difficulty || follow || o.gives_tags())))
+    return thinking;
 
   ThinkingSpec spec;
   spec.dry_run = o.dry_run;
@@ -135,9 +148,11 @@ Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& o, E
 }
 
 void put_settings(OrderedJson& to, const ThinkingOptions& o) {
-  if (o.difficulty.empty() && !o.dry_run && o.settings.thinking_budget == 0) return;
+  if (o.difficulty.empty() && !o.dry_run && o.settings.thinking_budget == 0 && !o.gives_tags()) return;
   const ControllerSettings s = controller_settings(o, -1);
-  OrderedJson json = {{"difficulty", o.difficulty},
+  // What the head is decides, not where it lies.
+  const std::string head = o.difficulty.empty() ? "" : read_difficulty_head(o.difficulty).id;
+  OrderedJson json = {{"difficulty", head},
                       {"dry-run", o.dry_run},
                       {"signal", o.signal},
                       {"tau", s.tau},
@@ -157,7 +172,6 @@ void put_settings(OrderedJson& to, const ThinkingOptions& o) {
                       {"think-open", o.text.open},
                       {"think-close", o.text.close},
                       {"fast-prefix", o.text.fast_prefix}};
-  if (!o.difficulty.empty()) json["head"] = read_difficulty_head(o.difficulty).id;
   for (const auto& setting : json.items()) to[setting.key()] = setting.value();
 }
 

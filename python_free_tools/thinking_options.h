@@ -21,6 +21,7 @@ struct ThinkingOptions {
   ThinkText text;
   std::map<std::string, const CLI::Option*> flags;  ///< by name, of those that belong to a controller
 
+  bool gives_tags() const { return !(text.open.empty() && text.close.empty() && text.fast_prefix.empty()); }
   bool given(const std::string& flag) const { return flags.at(flag)->count() > 0; }
 };
 
@@ -35,6 +36,8 @@ struct Thinking {
 void add_thinking_options(CLI::App& app, ThinkingOptions& options);
 /// Checks of combinations. @throws UsageError
 void check_thinking(const PromptOptions& prompts, const ThinkingOptions& options);
+/// The same for a run that measures `scores`.
+void check_thinking(const PromptOptions& prompts, const ThinkingOptions& options, const ScoreSpec& scores);
 /// The preset of --controller with the flags that were given. @param window positions of the head: the default cooldown
 ControllerSettings controller_settings(const ThinkingOptions& options, std::int64_t window);
 /// Finds the think tags and gives the engine its head. @param follow a controller says the mode also where --think on

@@ -107,6 +107,18 @@ TEST_F(Thinking, AThinkBudgetClosesTheBlock) {
   }
 }
 
+TEST_F(Thinking, TagsCanBeGiven) {
+  const Words words = Words{"run", "--input", "-", "--output-ids", "--max-tokens", "3"} + kExact;
+  const auto ids = [&](const Words& more) {
+    const auto rows = rows_of(kvgauge(words + more, questions(1)).out);
+    return rows.at(0)["prompt_ids"].get<std::vector<int>>();
+  };
+  const auto plain = ids({"--think", "on"}), doubled = ids({"--think", "on", "--think-open", "<think>\n\n"}),
+             bare = ids({});
+  EXPECT_TRUE(std::equal(bare.begin(), bare.end(), plain.begin()));
+  EXPECT_NE(plain, doubled);
+}
+
 TEST_F(Thinking, ADryRunRecordsAndChangesNothing) {
   const std::string head = write_head(path("head"), 50, 7), rows = questions(3);
   const Words plain = Words{"run", "--input", "-", "--think", "on"} + kExact;
@@ -148,6 +160,8 @@ TEST_F(Thinking, WhatCannotBeIsRefusedBeforeAnythingIsLoaded) {
   refused({"--think", "auto", "--difficulty", head, "--tau", "20"}, 2, {"--tau", "--tau-fast"});
   refused({"--think", "auto", "--difficulty", head, "--tau-fast", "90"}, 2, {"--tau-fast", "--tau-slow"});
   refused({"--think", "auto", "--difficulty", head, "--interval", "0"}, 2, {"--interval"});
+  refused({"--think", "auto", "--difficulty", head, "--scores", "coe"}, 2, {"--scores", "coe"});
+  refused({"--think", "auto", "--difficulty", head, "--signal", "kv-coe", "--scores", "prob"}, 2, {"--signal"});
   refused({"--think", "maybe"}, 2, {"--think", "maybe"});
   refused({"--think", "auto", "--difficulty", head, "--no-chat"}, 2, {"--think", "--no-chat"});
   refused({"--difficulty", path("nowhere")}, 3, {"nowhere"});
@@ -211,7 +225,7 @@ TEST_F(Thinking, GoesOnAfterAKillAndRefusesAnotherHead) {
   }
   const Outcome other = kvgauge(job(out, write_head(path("other"), 50, 8)) + Words{"--resume"});
   EXPECT_EQ(other.exit, 2);
-  EXPECT_NE(other.err.find("head"), std::string::npos) << other.err;
+  EXPECT_NE(other.err.find("--difficulty"), std::string::npos) << other.err;
   // The same head under another name is the same head.
   std::filesystem::copy_file(head, path("copy"));
   const Outcome moved = kvgauge(job(out, path("copy")) + Words{"--resume"});
