@@ -237,7 +237,8 @@ TEST(MlpThreads, ChangeNoBit) {
     problem.weigh(random);
     std::vector<float> first;
     double first_total = 0;
-    for (const int threads : {1, 2, 3, 7}) {
+    // Most threads first: the list of a pool that grows is not given back by every OpenMP runtime.
+    for (const int threads : {7, 1, 2, 3}) {
       const auto backend = backend_for(isa, DType::kF32, false, threads);
       double total = 0;
       Problem copy = problem;
@@ -251,7 +252,7 @@ TEST(MlpThreads, ChangeNoBit) {
                          .count = std::ssize(copy.parameters)});
       std::vector<float> all(copy.gradients.begin(), copy.gradients.end());
       all.insert(all.end(), copy.parameters.begin(), copy.parameters.end());
-      if (threads == 1) first = all, first_total = total;
+      if (first.empty()) first = all, first_total = total;
       EXPECT_EQ(all, first) << name(isa) << ", " << threads << " threads";
       EXPECT_EQ(total, first_total);
     }
