@@ -8,6 +8,7 @@
 
 #include "core/cat.h"
 #include "core/printable.h"
+#include "report/report_text.h"
 
 namespace kvgauge {
 namespace {
@@ -22,8 +23,6 @@ OrderedJson scores_object(const ClassificationScores& scores) {
   json["ap"] = number(scores.average_precision);
   return json;
 }
-
-std::string percent(double fraction) { return std::isfinite(fraction) ? fmt::format("{:.2f}", 100 * fraction) : "-"; }
 
 std::string with_deviation(double mean, double deviation) {
   return std::isfinite(deviation) ? cat(percent(mean), " ± ", percent(deviation)) : percent(mean);

@@ -10,6 +10,7 @@
 #include "metrics/calibration.h"
 #include "report/html_figure.h"
 #include "report/html_text.h"
+#include "report/report_text.h"
 #include "report/svg_plot.h"
 
 namespace kvgauge {

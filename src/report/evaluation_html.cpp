@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <vector>
 
 #include "core/cat.h"
@@ -13,24 +12,12 @@
 #include "report/evaluation_style.h"
 #include "report/html_table.h"
 #include "report/html_text.h"
+#include "report/report_text.h"
 
 namespace kvgauge {
 namespace {
 
 constexpr std::size_t kMostCards = 12, kMostCurves = 7;
-
-template <class... Parts>
-void put(std::string& out, fmt::format_string<Parts...> format, Parts&&... parts) {
-  fmt::format_to(std::back_inserter(out), format, std::forward<Parts>(parts)...);
-}
-
-std::string decimal(double value, int places) {
-  return std::isfinite(value) ? fmt::format("{:.{}f}", value, places) : "-";
-}
-
-std::string percent_range(const Interval& interval) {
-  return std::isfinite(interval.low) ? cat(percent(interval.low), " to ", percent(interval.high)) : "-";
-}
 
 double share(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : kUndefined;

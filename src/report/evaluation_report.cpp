@@ -7,6 +7,7 @@
 
 #include "core/printable.h"
 #include "report/build_info.h"
+#include "report/report_text.h"
 
 namespace kvgauge {
 namespace {
@@ -93,23 +94,6 @@ OrderedJson selection_json(const EvaluationReport& report) {
                                 {"gain_ci95", range(s.gain_ci95)},
                                 {"tokens", number(s.mean_tokens)},
                                 {"tied", number(s.mean_candidates)}});
-  return out;
-}
-
-std::string percent_range(const Interval& interval) {
-  return std::isfinite(interval.low) ? percent(interval.low) + " to " + percent(interval.high) : "-";
-}
-
-std::string decimal(double value, int places) {
-  return std::isfinite(value) ? fmt::format("{:.{}f}", value, places) : "-";
-}
-
-std::string markdown_cell(const std::string& text) {
-  std::string out;
-  for (const char c : printable(text, 200)) {
-    if (c == '|' || c == '<') out += '\\';
-    out += c;
-  }
   return out;
 }
 
@@ -233,17 +217,6 @@ void add_csv_line(std::string& out, const ScoreEvaluation& score, const ScoreMet
 }
 
 }  // namespace
-
-std::string percent(double fraction) {
-  if (!std::isfinite(fraction)) return "-";
-  const std::string text = fmt::format("{:.2f}", 100 * fraction);
-  return text == "-0.00" ? "0.00" : text;
-}
-
-std::string p_value(double p) {
-  if (!std::isfinite(p)) return "-";
-  return p < 0.0001 ? "<0.0001" : fmt::format("{:.4f}", p);
-}
 
 OrderedJson evaluation_json(const EvaluationReport& report) {
   const Evaluation& evaluation = report.evaluation;

@@ -35,8 +35,4 @@ std::string evaluation_markdown(const EvaluationReport& report);
 /// One line per score (or baseline) and subset, fractions at full precision, undefined numbers empty; RFC 4180 quoting.
 std::string evaluation_csv(const EvaluationReport& report);
 
-/// "12.34" of 0.1234 (half to even on doubles), "-" if undefined.
-std::string percent(double fraction);
-std::string p_value(double p);  ///< four decimals, "<0.0001" below
-
 }  // namespace kvgauge

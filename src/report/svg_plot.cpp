@@ -4,19 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 
 #include "report/html_text.h"
+#include "report/report_text.h"
 
 namespace kvgauge {
 namespace {
 
 constexpr double kLeft = 46, kRight = 12, kTop = 8, kBottom = 40;  // margins, in units of the view box
-
-template <class... Parts>
-void put(std::string& out, fmt::format_string<Parts...> format, Parts&&... parts) {
-  fmt::format_to(std::back_inserter(out), format, std::forward<Parts>(parts)...);
-}
 
 std::string opening(int id, std::string_view title, std::string_view description, double width, double height) {
   std::string out;
@@ -45,6 +40,7 @@ PlotAxis round_axis(std::string label, double low, double high) {
   constexpr double kLargest = 1e150;  // differences and powers of what is drawn stay finite
   low = std::clamp(low, -kLargest, kLargest);
   high = std::clamp(high, -kLargest, kLargest);
+  if (!(low <= high)) low = 0, high = 1;
   const double size = std::max(std::abs(low), std::abs(high));
   if (!(high - low > 1e-9 * size)) {  // one value, or as good as one
     const double half = size > 0 ? 0.1 * size : 1;

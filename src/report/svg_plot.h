@@ -19,6 +19,7 @@ struct PlotAxis {
 };
 PlotAxis percent_axis(std::string label);  ///< 0 to 1, written 0 to 100
 /// Ends and four to seven ticks at round numbers around [low, high]; any finite numbers, also equal ones.
+/// Where nothing was there to be measured (low > high, or not a number): 0 to 1.
 PlotAxis round_axis(std::string label, double low, double high);
 std::string tick_text(const PlotAxis& axis, double tick);
 

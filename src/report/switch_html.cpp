@@ -5,36 +5,20 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <iterator>
 
 #include "core/cat.h"
 #include "report/build_info.h"
-#include "report/evaluation_report.h"
 #include "report/evaluation_style.h"
 #include "report/html_figure.h"
 #include "report/html_table.h"
 #include "report/html_text.h"
+#include "report/report_text.h"
 #include "report/svg_plot.h"
 
 namespace kvgauge {
 namespace {
 
 constexpr int kHistogramBins = 30;
-
-template <class... Parts>
-void put(std::string& out, fmt::format_string<Parts...> format, Parts&&... parts) {
-  fmt::format_to(std::back_inserter(out), format, std::forward<Parts>(parts)...);
-}
-
-std::string decimal(double value, int places) {
-  if (!std::isfinite(value)) return "-";
-  const bool is_nothing = std::abs(value) < 0.5 * std::pow(10.0, -places);
-  return fmt::format("{:.{}f}", is_nothing ? 0.0 : value, places);  // no "-0.00"
-}
-
-std::string percent_range(const Interval& interval) {
-  return std::isfinite(interval.low) ? cat(percent(interval.low), " to ", percent(interval.high)) : "-";
-}
 
 const Estimate& processed(const StrategyResult& r) { return r.tokens.of(TokenCounter::kProcessed); }
 const Estimate& saved(const StrategyResult& r) { return r.reduction.of(TokenCounter::kProcessed); }

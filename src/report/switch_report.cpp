@@ -3,13 +3,11 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <iterator>
 
 #include "core/cat.h"
-#include "core/printable.h"
 #include "report/build_info.h"
-#include "report/evaluation_report.h"
 #include "report/output_row.h"
+#include "report/report_text.h"
 
 namespace kvgauge {
 namespace {
@@ -67,32 +65,10 @@ OrderedJson list_json(const std::vector<StrategyResult>& results) {
   return out;
 }
 
-std::string decimal(double value, int places) {
-  if (!std::isfinite(value)) return "-";
-  const bool is_nothing = std::abs(value) < 0.5 * std::pow(10.0, -places);
-  return fmt::format("{:.{}f}", is_nothing ? 0.0 : value, places);  // no "-0.00"
-}
-
-std::string percent_range(const Interval& interval) {
-  return std::isfinite(interval.low) ? cat(percent(interval.low), " to ", percent(interval.high)) : "-";
-}
+std::string cell(const std::string& text) { return markdown_cell(text, 300); }  // settings are long
 
 std::string with_range(const Estimate& estimate) {
   return cat(percent(estimate.value), " (", percent_range(estimate.ci95), ")");
-}
-
-std::string cell(const std::string& text) {
-  std::string out;
-  for (const char c : printable(text, 300)) {
-    if (c == '|' || c == '<') out += '\\';
-    out += c;
-  }
-  return out;
-}
-
-template <class... Parts>
-void put(std::string& out, fmt::format_string<Parts...> format, Parts&&... parts) {
-  fmt::format_to(std::back_inserter(out), format, std::forward<Parts>(parts)...);
 }
 
 void put_strategies(std::string& out, const SwitchReport& report) {

@@ -135,6 +135,10 @@ TEST(RoundAxis, CoversTheRangeWithFewRoundTicks) {
     EXPECT_LT(axis.low, axis.high);
   }
   EXPECT_EQ(round_axis("x", 0, 0).ticks.size(), 5u);
+  const PlotAxis of_nothing = round_axis("x", 1, 0), of_nan = round_axis("x", 0, std::nan(""));
+  EXPECT_EQ(of_nothing.low, 0);
+  EXPECT_EQ(of_nothing.high, 1);
+  EXPECT_EQ(of_nothing.ticks, of_nan.ticks);
   const PlotAxis axis = round_axis("x", 0.13, 0.87);
   EXPECT_EQ(axis.ticks, (std::vector<double>{0, 0.2, 0.4, 0.6000000000000001, 0.8, 1}));
   EXPECT_EQ(tick_text(axis, axis.ticks[3]), "0.6");
