@@ -8,11 +8,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "control/difficulty_head.h"
+#include "flags.h"
 #include "kvgauge/embedding.h"
 #include "kvgauge/engine.h"
 #include "kvgauge/error.h"
@@ -36,10 +36,7 @@ DifficultyHead head_for(const Engine& engine, const Settings& settings) {
   DifficultyHead head;
   head.window.positions = settings.window;
   head.window.layers = last_layers(settings.layers, config.layers);
-  head.model_layers = config.layers;
-  head.kv_heads = config.kv_heads;
-  head.head_dim = config.head_dim;
-  head.model_hash = engine.files().content_hash();
+  pin_to_model(head, config, engine.files().content_hash());
   const auto features = static_cast<std::size_t>(head.features()), hidden = static_cast<std::size_t>(head.hidden);
   head.w1.assign(hidden * features, 0.01f);
   head.b1.assign(hidden, 0.1f);
@@ -98,44 +95,19 @@ void run(const Settings& settings) {
   }
 }
 
-Settings parse(int argc, char** argv) {
-  Settings settings;
-  settings.engine.model = "models/tiny-reasoner";
-  for (int i = 1; i < argc; i += 2) {
-    const std::string flag = argv[i];
-    if (i + 1 >= argc) throw UsageError(fmt::format("difficulty_bench: '{}' lacks its value", flag));
-    const std::string value = argv[i + 1];
-    const std::int64_t number = std::max<std::int64_t>(1, std::atoll(value.c_str()));
-    if (flag == "--model")
-      settings.engine.model = value;
-    else if (flag == "--interval")
-      settings.interval = number;
-    else if (flag == "--window")
-      settings.window = number;
-    else if (flag == "--layers")
-      settings.layers = number;
-    else if (flag == "--tokens")
-      settings.tokens = number;
-    else if (flag == "--repeats")
-      settings.repeats = static_cast<int>(number);
-    else if (flag == "--threads")
-      settings.engine.threads = static_cast<int>(number);
-    else
-      throw UsageError(
-          fmt::format("difficulty_bench: '{}' is unknown; one of --model, --interval, --window, --layers, --tokens, "
-                      "--repeats, --threads was needed",
-                      flag));
-  }
-  return settings;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    run(parse(argc, argv));
-  } catch (const Error& error) {
-    std::fprintf(stderr, "kvgauge: %s\n", error.what());
-    return 2;
-  }
+  Settings settings;
+  std::string model = "models/tiny-reasoner";
+  return bench::run_bench(
+      "difficulty_bench", argc, argv,
+      {bench::text_flag("--model", model), bench::count_flag("--interval", settings.interval),
+       bench::count_flag("--window", settings.window), bench::count_flag("--layers", settings.layers),
+       bench::count_flag("--tokens", settings.tokens), bench::count_flag("--repeats", settings.repeats),
+       bench::count_flag("--threads", settings.engine.threads)},
+      [&] {
+        settings.engine.model = model;
+        run(settings);
+      });
 }

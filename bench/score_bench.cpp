@@ -8,12 +8,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "engine/open_backend.h"
+#include "flags.h"
 #include "kvgauge/engine.h"
 #include "kvgauge/error.h"
 #include "loader/model_files.h"
@@ -146,42 +146,18 @@ void run(const Settings& settings) {
   row("kv-coe,prob", 3, fmt::format("{:.3f} of the prefill with logits", median(ratios[2])));
 }
 
-Settings parse(int argc, char** argv) {
-  Settings settings;
-  settings.engine.model = "models/tiny-reasoner";
-  for (int i = 1; i < argc; i += 2) {
-    const std::string flag = argv[i];
-    if (i + 1 >= argc) throw UsageError(fmt::format("score_bench: '{}' lacks its value", flag));
-    const std::string value = argv[i + 1];
-    const std::int64_t number = std::atoll(value.c_str());
-    if (flag == "--model")
-      settings.engine.model = value;
-    else if (flag == "--pairs")
-      settings.pairs = std::max<std::int64_t>(1, number);
-    else if (flag == "--prompt")
-      settings.prompt = std::max<std::int64_t>(2, number);
-    else if (flag == "--response")
-      settings.response = std::max<std::int64_t>(2, number);
-    else if (flag == "--repeats")
-      settings.repeats = static_cast<int>(std::max<std::int64_t>(1, number));
-    else if (flag == "--threads")
-      settings.engine.threads = static_cast<int>(number);
-    else
-      throw UsageError(
-          fmt::format("score_bench: '{}' is unknown; one of --model, --pairs, --prompt, --response, --repeats, "
-                      "--threads was needed",
-                      flag));
-  }
-  return settings;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    run(parse(argc, argv));
-  } catch (const Error& error) {
-    std::fprintf(stderr, "kvgauge: %s\n", error.what());
-    return 2;
-  }
+  Settings settings;
+  std::string model = "models/tiny-reasoner";
+  return bench::run_bench(
+      "score_bench", argc, argv,
+      {bench::text_flag("--model", model), bench::count_flag("--pairs", settings.pairs),
+       bench::count_flag("--prompt", settings.prompt, 2), bench::count_flag("--response", settings.response, 2),
+       bench::count_flag("--repeats", settings.repeats), bench::count_flag("--threads", settings.engine.threads, 0)},
+      [&] {
+        settings.engine.model = model;
+        run(settings);
+      });
 }

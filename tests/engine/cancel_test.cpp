@@ -3,42 +3,23 @@
 
 #include <cmath>
 
-#include "control/difficulty_head.h"
-#include "engine/prompt.h"
-#include "engine/think_tags.h"
-#include "kvgauge/engine.h"
-#include "loader/model_config.h"
-#include "loader/model_files.h"
-#include "support/paths.h"
+#include "engine/asking.h"
 
 namespace kvgauge {
 namespace {
 
-EngineOptions tiny() {
-  EngineOptions options;
-  options.model = testing::repo_path("models/tiny-reasoner");
-  options.dtype = "f32";
-  options.threads = 2;
-  options.batch_invariant = true;
+EngineOptions without_cache() {
+  EngineOptions options = testing::tiny_reasoner();
   options.prefix_cache = false;  // every page that no sequence holds is free
   return options;
 }
 
-struct Asking {
-  Engine engine;
-  Prompter prompter{
-      .tokenizer = &engine.tokenizer(), .chat_template = engine.chat_template(), .bos_token = {}, .eos_token = {}};
-  ThinkStyle style = find_think_style(prompter, *engine.files().chat_template());
+struct Asking : testing::Asking {
+  explicit Asking(const EngineOptions& options = without_cache()) : testing::Asking(options) {}
 
-  explicit Asking(const EngineOptions& options = tiny()) : engine(options) {}
   Request slow(const std::string& question) const {
-    OrderedJson messages = OrderedJson::array();
-    messages.push_back({{"role", "user"}, {"content", question}});
-    Request request;
-    request.prompt = prompter.tokens_of_chat(style.bare_prompt(prompter, messages, nullptr));
+    Request request = thinking(question, ThinkingStart::kSlow, {.max_switches = 0});
     request.stop.max_tokens = 200;
-    request.scores = {.kv_coe = true, .prob = true};
-    request.thinking = ThinkingSpec{.start = ThinkingStart::kSlow, .settings = {.max_switches = 0}, .tags = style.tags};
     return request;
   }
   std::int64_t free_blocks() const { return engine.stats().free_blocks; }
@@ -121,7 +102,7 @@ TEST(Cancel, FinishesWithWhatIsThereAndGivesThePagesBack) {
 }
 
 TEST(Cancel, LeavesOthersAlone) {
-  EngineOptions options = tiny();
+  EngineOptions options = without_cache();
   options.max_batch = 2;
   Asking ask(options);
   ask.engine.submit(ask.slow(kOther));
@@ -142,22 +123,10 @@ TEST(Cancel, LeavesOthersAlone) {
 
 // In every state that a request can be in: before the prompt is computed, within it, before and after answers fork.
 TEST(Cancel, WhateverIsMeasured) {
-  EngineOptions options = tiny();
+  EngineOptions options = without_cache();
   options.chunk_tokens = 16;
   Asking ask(options);
-  const ModelConfig& config = ask.engine.config();
-  DifficultyHead head;
-  head.window = {.layers = {0}, .positions = 8};
-  head.model_layers = config.layers;
-  head.kv_heads = config.kv_heads;
-  head.head_dim = config.head_dim;
-  head.hidden = 1;
-  head.w1.assign(static_cast<std::size_t>(head.features()), 0.0f);
-  head.b1 = {0};
-  head.w2 = {0};
-  head.b2 = {80};
-  head.model_hash = ask.engine.files().content_hash();
-  ask.engine.use_difficulty_head(head);
+  ask.engine.use_difficulty_head(testing::constant_head(ask.engine, 80));
   const std::int64_t free = ask.free_blocks();
   for (const bool automatic : {false, true})
     for (int steps = 0; steps < 8; ++steps) {

@@ -139,10 +139,8 @@ TEST_F(EmulatedEngine, FiftyQuestionsGiveTheTokensAndScoresOfTheCpu) {
 TEST_F(EmulatedEngine, ThinksWhereTheCpuThinks) {
   DifficultyHead head;
   head.window = {.layers = {1, 4}, .positions = 16};
-  head.model_layers = 6;
-  head.kv_heads = 2;
-  head.head_dim = 32;
   head.hidden = 24;
+  pin_to_model(head, ModelFiles::open(tiny("cpu").model).config(), "");
   const auto features = static_cast<std::size_t>(head.features());
   testing::Lcg draw(5);
   const auto draws = [&](std::size_t count, double scale) {

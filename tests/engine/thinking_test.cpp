@@ -5,43 +5,16 @@
 #include <cstring>
 #include <random>
 
-#include "control/difficulty_head.h"
-#include "engine/prompt.h"
-#include "engine/think_tags.h"
-#include "kvgauge/engine.h"
+#include "engine/asking.h"
 #include "kvgauge/error.h"
-#include "loader/model_files.h"
-#include "support/paths.h"
 
 namespace kvgauge {
 namespace {
 
+using testing::constant_head;
+using testing::tiny_reasoner;
+
 constexpr std::int64_t kLayers = 6, kHeads = 2, kHeadDim = 32;
-
-EngineOptions tiny() {
-  EngineOptions options;
-  options.model = testing::repo_path("models/tiny-reasoner");
-  options.dtype = "f32";
-  options.threads = 2;
-  options.batch_invariant = true;
-  return options;
-}
-
-/// d = `constant` for every window.
-DifficultyHead constant_head(const Engine& engine, float constant) {
-  DifficultyHead head;
-  head.window = {.layers = {0, 1, 2, 3, 4, 5}, .positions = 16};
-  head.model_layers = kLayers;
-  head.kv_heads = kHeads;
-  head.head_dim = kHeadDim;
-  head.hidden = 1;
-  head.w1.assign(static_cast<std::size_t>(head.features()), 0.0f);
-  head.b1 = {0};
-  head.w2 = {0};
-  head.b2 = {constant};
-  head.model_hash = engine.files().content_hash();
-  return head;
-}
 
 /// d around 50 that changes from window to window, by a seed.
 DifficultyHead random_head(const Engine& engine, std::uint64_t seed, std::int64_t positions = 16) {
@@ -65,43 +38,10 @@ DifficultyHead random_head(const Engine& engine, std::uint64_t seed, std::int64_
   return head;
 }
 
-/// What the questions of a test are asked with.
-struct Asking {
-  Engine engine;
-  Prompter prompter;
-  ThinkStyle style;
+/// Asks and waits.
+struct Asking : testing::Asking {
+  using testing::Asking::Asking;
 
-  explicit Asking(const EngineOptions& options = tiny())
-      : engine(options),
-        prompter{.tokenizer = &engine.tokenizer(),
-                 .chat_template = engine.chat_template(),
-                 .bos_token = {},
-                 .eos_token = {}},
-        style(find_think_style(prompter, *engine.files().chat_template())) {}
-
-  static OrderedJson messages(const std::string& question) {
-    OrderedJson list = OrderedJson::array();
-    list.push_back({{"role", "user"}, {"content", question}});
-    return list;
-  }
-  std::vector<std::int32_t> bare(const std::string& question) const {
-    return prompter.tokens_of_chat(style.bare_prompt(prompter, messages(question), nullptr));
-  }
-  std::vector<std::int32_t> rendered(const std::string& question, bool thinking) const {
-    return prompter.tokens_of_chat(prompter.render(messages(question), nullptr, thinking));
-  }
-  Request plain(std::vector<std::int32_t> prompt) const {
-    Request request;
-    request.prompt = std::move(prompt);
-    request.stop.max_tokens = 400;
-    request.scores = {.kv_coe = true, .prob = true};
-    return request;
-  }
-  Request thinking(const std::string& question, ThinkingStart start, const ControllerSettings& settings) const {
-    Request request = plain(bare(question));
-    request.thinking = ThinkingSpec{.start = start, .settings = settings, .tags = style.tags};
-    return request;
-  }
   std::vector<Finished> run(std::vector<Request> requests) {
     std::vector<Finished> finished(requests.size());
     const std::int64_t first = engine.submit(requests[0]);
@@ -266,7 +206,7 @@ TEST(Thinking, BatchesAndPreemptionChangeNothing) {
        std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 0}, {3, 0}, {32, 0}, {32, 22}}) {
     SCOPED_TRACE(batch);
     SCOPED_TRACE(kv_pages);
-    EngineOptions options = tiny();
+    EngineOptions options = tiny_reasoner();
     options.max_batch = batch;
     options.max_model_len = 640;
     options.chunk_tokens = batch == 3 ? 7 : 512;
@@ -336,7 +276,7 @@ TEST(Thinking, BudgetsEndExactly) {
 }
 
 TEST(Thinking, TheContextEndsAnAnswerThatSwitches) {
-  EngineOptions options = tiny();
+  EngineOptions options = tiny_reasoner();
   options.max_model_len = 70;
   Asking ask(options);
   ask.engine.use_difficulty_head(constant_head(ask.engine, 80));
@@ -475,7 +415,7 @@ TEST(Difficulty, NothingAskedForCostsNothing) {
 }
 
 TEST(Difficulty, ThatIsNoNumberEndsTheRowInWords) {
-  EngineOptions options = tiny();
+  EngineOptions options = tiny_reasoner();
   options.prefix_cache = false;
   Asking ask(options);
   ask.engine.use_difficulty_head(constant_head(ask.engine, std::numeric_limits<float>::quiet_NaN()));
