@@ -11,7 +11,6 @@
 
 #include "cli.h"
 #include "common_options.h"
-#include "control/difficulty_head.h"
 #include "core/cat.h"
 #include "core/output_file.h"
 #include "core/printable.h"
@@ -56,7 +55,6 @@ kv_coe.normalized.c     how the KV cache moved while the answer was written, rel
 perplexity              of the sampled tokens under the model: 1 is certain; lower speaks for a right answer
 )";
 
-constexpr std::int64_t kUnlimited = std::int64_t{1} << 40;
 constexpr std::int64_t kSequences = 2;  // pages for the conversation, and for what it leaves behind as think blocks go
 
 struct ChatOptions {
@@ -207,7 +205,7 @@ void Conversation::set_thinking(const std::string& mode) {
   maker_.thinking = open_thinking(prompts, options_.thinking, engine_, true);
   maker_.prompts = prompts;
   // With --think auto the controller's budgets end an answer unless --max-tokens is given as well.
-  maker_.stop.max_tokens = mode == "auto" && options_.max_tokens_flag->count() == 0 ? kUnlimited : options_.max_tokens;
+  maker_.stop.max_tokens = mode == "auto" && options_.max_tokens_flag->count() == 0 ? kMany : options_.max_tokens;
 }
 
 int Conversation::run() {
@@ -349,10 +347,9 @@ void Conversation::remember(const Finished& finished) {
   turns_.push_back({{"role", "assistant"}, {"content", keeps_thoughts_ ? answer.text : std::string(behind)}});
 }
 
-int chat(const ChatOptions& o) {
+int chat(ChatOptions& o) {
   check_thinking(o.prompts, o.thinking);
-  if (!o.thinking.difficulty.empty())
-    read_difficulty_head(o.thinking.difficulty);  // refused before the model is loaded
+  read_head(o.thinking);
   EngineOptions options = engine_options(o.model);
   Engine engine(options);
   if (!engine.chat_template())
@@ -375,7 +372,7 @@ Command add_chat(CLI::App& root) {
              "think before answering; template: as the chat template has it; auto: where --difficulty says so");
   add_text(*app, "--system", o->system, "TEXT", "the system prompt (none)");
   add_thinking_options(*app, o->thinking);
-  o->max_tokens_flag = add_count(*app, "--max-tokens", o->max_tokens, 1, kUnlimited,
+  o->max_tokens_flag = add_count(*app, "--max-tokens", o->max_tokens, 1, kMany,
                                  "longest answer in sampled tokens (2048; with --think auto the budgets')");
   add_sampling_options(*app, o->sampling);
   add_count(*app, "--seed", o->seed, 0, INT64_MAX, "of sampling (0)");

@@ -12,6 +12,7 @@
 #include "label_task.h"
 #include "loader/model_files.h"
 #include "option_values.h"
+#include "question_prompts.h"
 #include "report/label_row.h"
 #include "requests.h"
 #include "result_file.h"
@@ -31,15 +32,13 @@ Examples:
   kvgauge label --relabel --input labels.jsonl --output other.jsonl --easy-tokens 64          (generates nothing)
 )";
 
-constexpr std::int64_t kMany = std::int64_t{1} << 40;
 constexpr std::int64_t kRowsAhead = 4;  ///< batches; a row takes many requests
 constexpr std::size_t kModelDigits = 12;
 
 struct LabelOptions {
   ModelOptions model;
   JobOptions job;
-  std::string prompt_set = "native", prompt_template, dataset;
-  ThinkText tags;
+  QuestionOptions questions;
   std::int64_t seeds = 1, fast_tokens = 2048, slow_tokens = 8192, easy_tokens = LabelRule{}.easy_tokens;
   double temperature = -1, top_p = -1, min_p = -1;  ///< negative: not given
   std::int64_t top_k = -1;
@@ -47,8 +46,6 @@ struct LabelOptions {
   std::int64_t most_checkpoints = 0, checkpoint_questions = 0;
   std::vector<std::string> carry;
   bool relabel = false;
-
-  Dataset graded_as() const { return dataset.empty() ? Dataset::kExact : parse_dataset(dataset); }
 };
 
 std::optional<CheckpointPlan> checkpoint_plan(const LabelOptions& o) {
@@ -74,10 +71,8 @@ std::optional<CheckpointPlan> checkpoint_plan(const LabelOptions& o) {
 
 void check(const LabelOptions& o) {
   check_job(o.job);
-  static_cast<void>(o.graded_as());
+  check_questions(o.questions);
   static_cast<void>(checkpoint_plan(o));
-  if (o.prompt_set == "paper" && !o.prompt_template.empty())
-    throw UsageError("--prompt-template: --prompt-set paper has a wording of its own; drop one of them");
   if (o.seeds > 1 && o.temperature == 0)
     throw UsageError(cat("--seeds: ", o.seeds, " generations would be the same at --temperature 0; raise it"));
 }
@@ -107,12 +102,12 @@ Manifest manifest_of(const LabelOptions& o, const SamplingParams& sampling) {
   manifest.verb = "label";
   OrderedJson& to = manifest.settings;
   put_settings(to, o.model);
-  to["dataset"] = name(o.graded_as());
-  to["prompt-set"] = o.prompt_set;
-  to["prompt-template"] = o.prompt_template;
-  to["think-open"] = o.tags.open;
-  to["think-close"] = o.tags.close;
-  to["fast-prefix"] = o.tags.fast_prefix;
+  to["dataset"] = name(o.questions.graded_as());
+  to["prompt-set"] = o.questions.prompt_set;
+  to["prompt-template"] = o.questions.prompt_template;
+  to["think-open"] = o.questions.tags.open;
+  to["think-close"] = o.questions.tags.close;
+  to["fast-prefix"] = o.questions.tags.fast_prefix;
   to["seed"] = o.job.seed;
   to["seeds"] = o.seeds;
   to["fast-max-tokens"] = o.fast_tokens;
@@ -194,16 +189,12 @@ int label(const LabelOptions& o) {
   const SamplingParams sampling = sampling_of(o, ModelFiles::open(job.engine.model).generation());
   job.manifest = manifest_of(o, sampling);
   job.options = o.job;
-  job.rows.prompt_template = o.prompt_template;
-  job.rows.bare_question = o.prompt_set == "paper";
+  job.rows.prompt_template = o.questions.prompt_template;
+  job.rows.bare_question = o.questions.paper();
   job.rows.carry = o.carry;
   job.window_batches = kRowsAhead;
   job.open_tasks = [&o, sampling](const Engine& engine) -> std::function<std::unique_ptr<RowTask>(const InputRow&)> {
-    const QuestionPrompts::Options prompts{
-        .set = o.prompt_set == "paper" ? PromptSet::kPaper : PromptSet::kNative,
-        .prompts = {.think = "template", .prompt_template = o.prompt_template, .no_chat = false},
-        .tags = o.tags};
-    const LabelPlan plan{.prompts = QuestionPrompts(engine, prompts),
+    const LabelPlan plan{.prompts = QuestionPrompts(engine, o.questions),
                          .tokenizer = &engine.tokenizer(),
                          .sampling = sampling,
                          .seeds = o.seeds,
@@ -213,7 +204,7 @@ int label(const LabelOptions& o) {
                          .model = engine.files().content_hash().substr(0, kModelDigits),
                          .checkpoints = checkpoint_plan(o),
                          .checkpoint_questions = o.checkpoint_questions,
-                         .dataset = o.graded_as(),
+                         .dataset = o.questions.graded_as(),
                          .rule = {.easy_tokens = o.easy_tokens}};
     return
         [plan = std::make_shared<const LabelPlan>(plan)](const InputRow& row) { return make_label_task(*plan, row); };
@@ -228,11 +219,11 @@ void relabel_row(OrderedJson& json, const LabelOptions& o, Summary& summary) {
   if (const OrderedJson* const error = given(json, "error"); error && error->is_string())
     throw RequestError(error->get<std::string>());
   LabelRow row = read_label_row(json);
-  if (!o.dataset.empty()) {
+  if (o.questions.dataset_flag->count() > 0) {
     const auto gold = gold_of(json);
     if (!gold) throw RequestError("no right answer to grade by, one of gold, answer or solution was needed");
     const auto grade_again = [&](LabelledGeneration& generation) {
-      Grade grade = kvgauge::grade(o.graded_as(), generation.text, gold->text,
+      Grade grade = kvgauge::grade(o.questions.graded_as(), generation.text, gold->text,
                                    {.finished = generation.outcome.finished, .answer_type = gold->answer_type});
       generation.outcome.correct = grade.correct;
       generation.predicted = std::move(grade.predicted);
@@ -290,15 +281,7 @@ Command add_label(CLI::App& root) {
   const auto o = std::make_shared<LabelOptions>();
   add_model_options(*app, o->model);
   add_job_options(*app, o->job);
-  add_text(*app, "--dataset", o->dataset, "gsm8k|math|theoremqa|csqa|exact",
-           "how answers are read and compared, as in `kvgauge grade` (exact)");
-  add_choice(*app, "--prompt-set", o->prompt_set, {"native", "paper"},
-             "native: the model's chat template; paper: the paper's wording (native)");
-  add_text(*app, "--prompt-template", o->prompt_template, "TEXT",
-           "the user's turn, with {field} for fields of the row");
-  add_text(*app, "--think-open", o->tags.open, "TEXT", "begins a think block (what the chat template writes)");
-  add_text(*app, "--think-close", o->tags.close, "TEXT", "ends it");
-  add_text(*app, "--fast-prefix", o->tags.fast_prefix, "TEXT", "an empty block: the model answers at once");
+  add_question_options(*app, o->questions);
   add_count(*app, "--seeds", o->seeds, 1, 1024, "pairs of a fast and a slow answer; the label is their mean (1)");
   add_count(*app, "--fast-max-tokens", o->fast_tokens, 1, kMany, "longest fast answer (2048)");
   add_count(*app, "--slow-max-tokens", o->slow_tokens, 1, kMany, "longest slow answer, thinking included (8192)");

@@ -4,7 +4,6 @@
 
 #include "cli.h"
 #include "common_options.h"
-#include "control/difficulty_head.h"
 #include "core/cat.h"
 #include "core/printable.h"
 #include "grade/grader.h"
@@ -31,8 +30,6 @@ Examples:
   echo '{"prompt":"Tom has 3 pens. He buys 4. How many has he?"}' | kvgauge run --input - --think off --quiet
 )";
 
-constexpr std::int64_t kUnlimited = std::int64_t{1} << 40;
-
 struct RunOptions {
   ModelOptions model;
   JobOptions job;
@@ -48,7 +45,7 @@ struct RunOptions {
 
   /// With --think auto the controller's budgets end an answer unless --max-tokens is given as well.
   std::int64_t most_tokens() const {
-    return prompts.think == "auto" && max_tokens_flag->count() == 0 ? kUnlimited : max_tokens;
+    return prompts.think == "auto" && max_tokens_flag->count() == 0 ? kMany : max_tokens;
   }
   AnswerCount answers() const { return samples > 1 ? AnswerCount::kSeveral : AnswerCount::kOne; }
 };
@@ -107,7 +104,7 @@ Manifest manifest_of(const RunOptions& o) {
   return manifest;
 }
 
-int run(const RunOptions& o) {
+int run(RunOptions& o) {
   check_job(o.job);
   check_prompt(o.prompts);
   for (const std::string& stop : o.stop)
@@ -117,19 +114,18 @@ int run(const RunOptions& o) {
   ScoreSpec scores = groups.spec;
   check_thinking(o.prompts, o.thinking, scores);
   warn_of_idle_flags(o);
+  read_head(o.thinking);
   Job job;
   job.manifest = manifest_of(o);
   job.options = o.job;
   job.engine = engine_options(o.model);
   scores.layers = resolve_layers(o.scores, job.engine);
   job.rows.prompt_template = o.prompts.prompt_template;
-  // Refused here if it cannot be read; that it is this model's is seen when the model is open.
-  const std::string head = o.thinking.difficulty.empty() ? "" : read_difficulty_head(o.thinking.difficulty).id;
   job.output = {.scores = scores,
                 .text = true,
                 .embedding = o.scores.embed,
                 .token_ids = o.scores.output_ids,
-                .head = head,
+                .head = o.thinking.head ? o.thinking.head->id : "",
                 .candidates = candidates};
   job.open = [&o, scores](Engine& engine) -> std::function<Request(InputRow&)> {
     check_template(o.prompts, engine.files());
@@ -157,7 +153,7 @@ Command add_run(CLI::App& root) {
   add_prompt_options(*app, o->prompts, true);
   add_thinking_options(*app, o->thinking);
   add_score_options(*app, o->scores);
-  o->max_tokens_flag = add_count(*app, "--max-tokens", o->max_tokens, 1, kUnlimited,
+  o->max_tokens_flag = add_count(*app, "--max-tokens", o->max_tokens, 1, kMany,
                                  "longest answer in sampled tokens (512; with --think auto the budgets')");
   add_sampling_options(*app, o->sampling);
   app->add_option("--stop", o->stop, "ends the answer and is not part of it; may be given several times")

@@ -27,8 +27,6 @@ Examples:
       --validation val.jsonl --no-two-step
 )";
 
-constexpr std::int64_t kMany = std::int64_t{1} << 40;
-
 void check(const SwitchEvalOptions& o) {
   if (o.input.empty()) throw UsageError("--input: not given, a JSONL file of questions or - for stdin was needed");
   if (o.difficulty.empty()) throw UsageError("--difficulty: not given, a head made by `kvgauge train` was needed");
@@ -36,9 +34,7 @@ void check(const SwitchEvalOptions& o) {
     if (!path.empty() && path != "-" && !std::filesystem::exists(path))
       throw InputError(cat(flag, ": ", path, ": no such file"));
   if (o.validation == "-") throw UsageError("--validation: found '-', a file was needed");
-  if (o.prompt_set == "paper" && !o.prompt_template.empty())
-    throw UsageError("--prompt-template: --prompt-set paper has a wording of its own; drop one of them");
-  parse_dataset(o.dataset);
+  check_questions(o.questions);
   if (!o.tau.empty()) parse_real("--tau", o.tau, -1e9, 1e9);
   if (o.validation.empty()) {
     if (o.keep_given) throw UsageError("--keep: settings are chosen on --validation, which is not given; add it");
@@ -49,13 +45,13 @@ void check(const SwitchEvalOptions& o) {
   if (!o.two_step_head.empty() && !o.heads.empty())
     throw UsageError(
         "--heads: every head is evaluated with both strategies, --two-step-head has one of its own; drop one of them");
-  if (o.temperature == 0) {
+  if (o.sampling.temperature == 0) {
     const auto refuse = [](bool given, const char* flag) {
       if (given) throw UsageError(cat(flag, ": has no effect at temperature 0 (greedy); give --temperature"));
     };
-    refuse(o.top_p != 1, "--top-p");
-    refuse(o.top_k != 0, "--top-k");
-    refuse(o.min_p != 0, "--min-p");
+    refuse(o.sampling.top_p != 1, "--top-p");
+    refuse(o.sampling.top_k != 0, "--top-k");
+    refuse(o.sampling.min_p != 0, "--min-p");
   }
   if (score_spec(o).coe && !o.two_step.off && o.two_step.start == "difficulty")
     throw UsageError(
@@ -131,21 +127,9 @@ Command add_switch_eval(CLI::App& root) {
   add_text(*app, "--tau", o->tau, "D", "one-step: slow if d is above (chosen on --validation, else 50)");
   add_two_step_options(*app, o->two_step);
   app->add_flag("--sweep", o->sweep, "add the curve over tau, and run every two-step setting on --input");
-  add_text(*app, "--dataset", o->dataset, "gsm8k|math|theoremqa|csqa|exact",
-           "how answers are read and compared, as in `kvgauge grade` (exact)");
-  add_choice(*app, "--prompt-set", o->prompt_set, {"native", "paper"},
-             "native: the model's chat template; paper: the paper's wording (native)");
-  add_text(*app, "--prompt-template", o->prompt_template, "TEXT",
-           "the user's turn, with {field} for fields of the row");
-  add_text(*app, "--think-open", o->tags.open, "TEXT", "begins a think block (from the chat template)");
-  add_text(*app, "--think-close", o->tags.close, "TEXT", "ends it (from the chat template)");
-  add_text(*app, "--fast-prefix", o->tags.fast_prefix, "TEXT", "an empty think block (from the chat template)");
+  add_question_options(*app, o->questions);
   add_count(*app, "--max-tokens", o->max_tokens, 1, kMany, "longest answer in tokens, all segments together (8192)");
-  add_real(*app, "--temperature", o->temperature, 0, 100, "0 is greedy (0)");
-  add_real(*app, "--top-p", o->top_p, 0, 1, "keep the likeliest tokens of this total probability (1: all)");
-  add_count(*app, "--top-k", o->top_k, 0, INT32_MAX, "keep the K likeliest tokens (0: all)");
-  add_real(*app, "--min-p", o->min_p, 0, 1,
-           "keep tokens of at least this share of the likeliest one's probability (0)");
+  add_sampling_options(*app, o->sampling);
   add_text(*app, "--scores", o->scores, "all|none|LIST", "score groups kept in the rows of --runs (none)");
   add_text(*app, "--runs", o->runs, "DIR",
            "keep every answer there; a rerun takes what it finds and generates the rest");

@@ -37,7 +37,6 @@ Examples:
   kvgauge run --input test.jsonl --output answers.jsonl --think auto --difficulty head.safetensors
 )";
 
-constexpr std::int64_t kMany = std::int64_t{1} << 40;
 constexpr std::size_t kModelDigits = 12;
 
 struct TrainOptions {
@@ -289,10 +288,7 @@ DifficultyHead head_of(const TrainingResult& result, const WindowSpec& window, c
   head.b2 = result.head.b2;
   head.mean = result.head.mean;
   head.deviation = result.head.deviation;
-  head.model_layers = config.layers;
-  head.kv_heads = config.kv_heads;
-  head.head_dim = config.head_dim;
-  head.model_hash = model_hash;
+  pin_to_model(head, config, model_hash);
   head.template_set = labels.template_set;
   head.training_data = labels.sha256;
   head.recipe = recipe;

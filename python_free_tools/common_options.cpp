@@ -21,8 +21,6 @@ namespace fs = std::filesystem;
 constexpr const char* kEmbeddedModel = "tiny-reasoner";
 constexpr const char* kEmbedPrefix = "--embed-";
 constexpr const char* kGroups = "kv-coe, prob, coe, eigenscore, semantic-entropy";
-constexpr std::int64_t kMany = std::int64_t{1} << 40;
-
 GaugePart part_of(const std::string& text) {
   return text == "v" ? GaugePart::kV : text == "k" ? GaugePart::kK : GaugePart::kKV;
 }

@@ -14,9 +14,6 @@
 namespace kvgauge::cli {
 namespace {
 
-constexpr std::int64_t kUnlimited = std::int64_t{1}
-                                    << 40;  // limits from here on are there to keep sums from overflowing
-
 UsageError wrong_value(std::string_view flag, const std::string& text, const std::string& needed) {
   return UsageError(cat(flag, ": found '", printable(text), "', ", needed, " was needed"));
 }
@@ -48,7 +45,7 @@ std::int64_t parse_count(std::string_view flag, const std::string& text, std::in
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < least || value > most)
     throw wrong_value(flag, text,
-                      most >= kUnlimited ? cat("a whole number of at least ", least)
+                      most >= kMany ? cat("a whole number of at least ", least)
                                          : cat("a whole number from ", least, " to ", most));
   return value;
 }

@@ -7,6 +7,9 @@
 
 namespace kvgauge::cli {
 
+/// The most that counts may be where nothing else limits them: keeps sums from overflowing.
+inline constexpr std::int64_t kMany = std::int64_t{1} << 40;
+
 // Values of options. Each throws UsageError naming the flag, what was found and what was needed.
 std::int64_t parse_count(std::string_view flag, const std::string& text, std::int64_t least, std::int64_t most);
 double parse_real(std::string_view flag, const std::string& text, double least, double most);

@@ -53,9 +53,7 @@ SwitchEvaluator::SwitchEvaluator(const SwitchEvalOptions& options, std::vector<H
     : o_(options),
       heads_(std::move(heads)),
       engine_(engine),
-      prompts_(engine, {.set = options.prompt_set == "paper" ? PromptSet::kPaper : PromptSet::kNative,
-                        .prompts = {.think = "template", .prompt_template = options.prompt_template, .no_chat = false},
-                        .tags = options.tags}),
+      prompts_(engine, options.questions),
       runner_(engine, runner_options()) {
   for (const Head& head : heads_)
     if (head.head.template_set != prompts_.id())
@@ -73,20 +71,20 @@ SwitchRunner::Options SwitchEvaluator::runner_options() const {
   OrderedJson shared = {{"model", engine_.files().content_hash()},
                         {"engine", engine_.describe().substr(0, engine_.describe().find(';'))},
                         {"prompts", prompts_.id()},
-                        {"prompt-template", o_.prompt_template},
-                        {"dataset", o_.dataset},
+                        {"prompt-template", o_.questions.prompt_template},
+                        {"dataset", name(o_.questions.graded_as())},
                         {"max-tokens", o_.max_tokens},
                         {"fast-budget", o_.two_step.fast_budget},
                         {"slow-budget", o_.two_step.slow_budget},
-                        {"temperature", o_.temperature},
-                        {"top-p", o_.top_p},
-                        {"top-k", o_.top_k},
-                        {"min-p", o_.min_p},
+                        {"temperature", o_.sampling.temperature},
+                        {"top-p", o_.sampling.top_p},
+                        {"top-k", o_.sampling.top_k},
+                        {"min-p", o_.sampling.min_p},
                         {"seed", o_.seed},
                         {"scores", o_.scores}};
   return {.folder = o_.runs,
           .shared = std::move(shared),
-          .dataset = parse_dataset(o_.dataset),
+          .dataset = o_.questions.graded_as(),
           .grading = {},
           .batch = o_.model.max_batch,
           .quiet = o_.quiet,
@@ -96,11 +94,7 @@ SwitchRunner::Options SwitchEvaluator::runner_options() const {
 Request SwitchEvaluator::base_request(const AskedQuestion& question, const std::vector<std::int32_t>& prompt) const {
   Request request;
   request.prompt = prompt;
-  request.sampling = {.temperature = o_.temperature,
-                      .top_p = o_.top_p,
-                      .min_p = o_.min_p,
-                      .top_k = o_.top_k,
-                      .seed = static_cast<std::uint64_t>(o_.seed)};
+  request.sampling = o_.sampling.params(o_.seed);
   request.stop.max_tokens = o_.max_tokens;
   request.scores = score_spec(o_);
   request.stream = static_cast<std::uint64_t>(question.index);
@@ -119,7 +113,7 @@ std::vector<OrderedJson> SwitchEvaluator::run(const RunPlan& plan, SwitchAnswers
 SwitchAnswers SwitchEvaluator::answer(const std::string& path, std::int64_t limit,
                                       const std::set<std::string>& leave_out) {
   SwitchAnswers answers;
-  answers.set = read_questions(path, limit, o_.prompt_template, o_.prompt_set == "paper", prompts_);
+  answers.set = read_questions(path, limit, o_.questions, prompts_);
   left_out_ = std::erase_if(answers.set.questions,
                             [&](const AskedQuestion& question) { return leave_out.contains(question.key); });
   if (answers.set.questions.empty())

@@ -20,15 +20,15 @@ namespace kvgauge::cli {
 struct SwitchEvalOptions {
   ModelOptions model;
   std::string input, validation, output = "-", format = "md", runs;
-  std::string dataset = "exact", prompt_set = "native", prompt_template, scores = "none";
-  ThinkText tags;
+  std::string scores = "none";
+  QuestionOptions questions;
+  SamplingOptions sampling;
   std::string difficulty, two_step_head, heads;
   std::string tau;
   double keep = 0.97, margin = 0.01;
   TwoStepOptions two_step;
   bool sweep = false, quiet = false, keep_given = false, margin_given = false;
-  std::int64_t limit = 0, seed = 0, resamples = 2000, max_tokens = 8192, top_k = 0;
-  double temperature = 0, top_p = 1, min_p = 0;
+  std::int64_t limit = 0, seed = 0, resamples = 2000, max_tokens = 8192;
 };
 
 /// What of each answer is measured for --runs. @throws UsageError

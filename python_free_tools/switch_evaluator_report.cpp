@@ -130,10 +130,10 @@ OrderedJson SwitchEvaluator::provenance() const {
   for (const Head& head : heads_) heads[head.head.id] = cat(head.path, ": ", settings_text(head_facts(head.head)));
   return {{"model", {{"name", engine_.config().name}, {"hash", engine_.files().content_hash()}}},
           {"engine", engine_.describe()},
-          {"dataset", o_.dataset},
+          {"dataset", name(o_.questions.graded_as())},
           {"prompts", prompts_.id()},
           {"head_files", heads},
-          {"sampling", {{"temperature", o_.temperature}, {"seed", o_.seed}, {"max-tokens", o_.max_tokens}}}};
+          {"sampling", {{"temperature", o_.sampling.temperature}, {"seed", o_.seed}, {"max-tokens", o_.max_tokens}}}};
 }
 
 Strategy SwitchEvaluator::two_step(const Head& head, const TwoStepRun& run) const {

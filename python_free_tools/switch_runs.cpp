@@ -42,14 +42,14 @@ double number_of(const OrderedJson& row, const char* key) {
 
 }  // namespace
 
-QuestionSet read_questions(const std::string& path, std::int64_t limit, const std::string& prompt_template,
-                           bool bare_question, const QuestionPrompts& prompts) {
+QuestionSet read_questions(const std::string& path, std::int64_t limit, const QuestionOptions& options,
+                           const QuestionPrompts& prompts) {
   JsonlReader input(path);
   QuestionSet set{.file = input.name(), .sha256 = {}, .questions = {}, .errors = {}};
   if (input.is_regular()) set.sha256 = inspect_input(path).sha256;
   RowFormat format;
-  format.prompt_template = prompt_template;
-  format.bare_question = bare_question;
+  format.prompt_template = options.prompt_template;
+  format.bare_question = options.paper();
   format.file = input.name();
   while (const auto line = input.next()) {
     if (limit > 0 && line->index >= limit) break;

@@ -34,8 +34,8 @@ struct QuestionSet {
   std::vector<std::string> errors;  ///< one per row that is no question, naming its line
 };
 /// @throws InputError. @param limit rows at most; 0: all
-QuestionSet read_questions(const std::string& path, std::int64_t limit, const std::string& prompt_template,
-                           bool bare_question, const QuestionPrompts& prompts);
+QuestionSet read_questions(const std::string& path, std::int64_t limit, const QuestionOptions& options,
+                           const QuestionPrompts& prompts);
 
 /// One way to answer every question: what asks for it, and what identifies its outcomes.
 struct RunPlan {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "control/difficulty_head.h"
 #include "core/cat.h"
 #include "kvgauge/error.h"
 #include "loader/model_files.h"
@@ -11,8 +10,6 @@
 
 namespace kvgauge::cli {
 namespace {
-
-constexpr std::int64_t kMany = std::int64_t{1} << 40;
 
 // Of flags that belong to looks, which a dry run has as well.
 bool of_looks(const std::string& flag) {
@@ -25,6 +22,18 @@ bool of_tags(const std::string& flag) {
 }
 
 }  // namespace
+
+std::array<const CLI::Option*, 3> add_tag_options(CLI::App& app, ThinkText& tags) {
+  return {add_text(app, "--think-open", tags.open, "TEXT", "begins a think block (from the chat template)"),
+          add_text(app, "--think-close", tags.close, "TEXT", "ends it (from the chat template)"),
+          add_text(app, "--fast-prefix", tags.fast_prefix, "TEXT", "an empty think block (from the chat template)")};
+}
+
+ThinkingSignal parse_signal(const std::string& text) {
+  for (const ThinkingSignal signal : {ThinkingSignal::kEntropy, ThinkingSignal::kKvCoe})
+    if (text == name(signal)) return signal;
+  return ThinkingSignal::kDifficulty;  // options have checked their choices
+}
 
 void add_thinking_options(CLI::App& app, ThinkingOptions& o) {
   ControllerSettings& s = o.settings;
@@ -52,9 +61,7 @@ void add_thinking_options(CLI::App& app, ThinkingOptions& o) {
   put(add_count(app, "--total-budget", s.total_budget, 1, kMany, "sampled tokens of the answer (no limit of its own)"));
   put(add_count(app, "--think-budget", s.thinking_budget, 1, kMany,
                 "sampled tokens inside think blocks; the block is then closed and the answer goes on (no limit)"));
-  put(add_text(app, "--think-open", o.text.open, "TEXT", "begins a think block (from the chat template)"));
-  put(add_text(app, "--think-close", o.text.close, "TEXT", "ends it (from the chat template)"));
-  put(add_text(app, "--fast-prefix", o.text.fast_prefix, "TEXT", "an empty think block (from the chat template)"));
+  for (const CLI::Option* const option : add_tag_options(app, o.text)) put(option);
 }
 
 void check_thinking(const PromptOptions& prompts, const ThinkingOptions& o) {
@@ -104,15 +111,17 @@ ControllerSettings controller_settings(const ThinkingOptions& o, std::int64_t wi
   return s;
 }
 
+void read_head(ThinkingOptions& o) {
+  if (!o.difficulty.empty()) o.head = read_difficulty_head(o.difficulty);
+}
+
 Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& o, Engine& engine, bool follow) {
   Thinking thinking;
   std::int64_t window = 0;
-  if (!o.difficulty.empty()) {
-    const DifficultyHead head = read_difficulty_head(o.difficulty);
-    engine.use_difficulty_head(head);
-    window = head.window.positions;
+  if (o.head) {
+    engine.use_difficulty_head(*o.head);
+    window = o.head->window.positions;
     thinking.difficulty = true;
-    thinking.head = head.id;
   }
   const bool chosen = prompts.think == "on" || prompts.think == "off";
   const bool automatic = prompts.think == "auto";
@@ -123,9 +132,7 @@ Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& o, E
   ThinkingSpec spec;
   spec.dry_run = o.dry_run;
   spec.settings = controller_settings(o, window);
-  spec.signal = o.signal == "entropy"  ? ThinkingSignal::kEntropy
-                : o.signal == "kv-coe" ? ThinkingSignal::kKvCoe
-                                       : ThinkingSignal::kDifficulty;
+  spec.signal = parse_signal(o.signal);
   spec.start = automatic                ? ThinkingStart::kDifficulty
                : prompts.think == "on"  ? ThinkingStart::kSlow
                : prompts.think == "off" ? ThinkingStart::kFast
@@ -150,9 +157,7 @@ Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& o, E
 void put_settings(OrderedJson& to, const ThinkingOptions& o) {
   if (o.difficulty.empty() && !o.dry_run && o.settings.thinking_budget == 0 && !o.gives_tags()) return;
   const ControllerSettings s = controller_settings(o, -1);
-  // What the head is decides, not where it lies.
-  const std::string head = o.difficulty.empty() ? "" : read_difficulty_head(o.difficulty).id;
-  OrderedJson json = {{"difficulty", head},
+  OrderedJson json = {{"difficulty", o.head ? o.head->id : ""},  // what the head is decides, not where it lies
                       {"dry-run", o.dry_run},
                       {"signal", o.signal},
                       {"tau", s.tau},

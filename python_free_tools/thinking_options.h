@@ -1,10 +1,12 @@
 #pragma once
 #include <CLI/App.hpp>
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
 
 #include "common_options.h"
+#include "control/difficulty_head.h"
 #include "core/json.h"
 #include "engine/think_tags.h"
 #include "kvgauge/engine.h"
@@ -14,7 +16,8 @@ namespace kvgauge::cli {
 
 /// Difficulty and thinking, of every verb that generates.
 struct ThinkingOptions {
-  std::string difficulty;  ///< a head's file
+  std::string difficulty;              ///< a head's file
+  std::optional<DifficultyHead> head;  ///< what is in it, from read_head() on
   std::string controller = "default", signal = "difficulty";
   bool dry_run = false;
   ControllerSettings settings;  ///< as given; controller_settings() puts the preset below
@@ -30,9 +33,12 @@ struct Thinking {
   std::optional<ThinkStyle> style;   ///< where prompts end before think tags
   std::optional<ThinkingSpec> spec;  ///< of requests that a controller follows
   bool difficulty = false;           ///< requests read the head
-  std::string head;                  ///< its id
 };
 
+/// --think-open, --think-close and --fast-prefix. @return them
+std::array<const CLI::Option*, 3> add_tag_options(CLI::App& app, ThinkText& tags);
+/// As `name` has it.
+ThinkingSignal parse_signal(const std::string& text);
 void add_thinking_options(CLI::App& app, ThinkingOptions& options);
 /// Checks of combinations. @throws UsageError
 void check_thinking(const PromptOptions& prompts, const ThinkingOptions& options);
@@ -40,6 +46,9 @@ void check_thinking(const PromptOptions& prompts, const ThinkingOptions& options
 void check_thinking(const PromptOptions& prompts, const ThinkingOptions& options, const ScoreSpec& scores);
 /// The preset of --controller with the flags that were given. @param window positions of the head: the default cooldown
 ControllerSettings controller_settings(const ThinkingOptions& options, std::int64_t window);
+/// Reads the file of --difficulty, if it is given: whether it is this model's head is seen when the model is open.
+/// @throws InputError, FormatError
+void read_head(ThinkingOptions& options);
 /// Finds the think tags and gives the engine its head. @param follow a controller says the mode also where --think on
 /// or off fixes the first one and nothing else asks for it @throws UsageError, InputError, FormatError
 Thinking open_thinking(const PromptOptions& prompts, const ThinkingOptions& options, Engine& engine,

@@ -4,11 +4,11 @@
 #include "core/printable.h"
 #include "kvgauge/error.h"
 #include "option_values.h"
+#include "thinking_options.h"
 
 namespace kvgauge::cli {
 namespace {
 
-constexpr std::int64_t kMany = std::int64_t{1} << 40;
 constexpr double kFar = 1e9;
 constexpr std::string_view kKeep = "keep:";
 
@@ -128,7 +128,7 @@ ThinkingSpec thinking_spec(const TwoStepOptions& o, const TwoStepSetting& s, con
   spec.start = o.start == "slow"   ? ThinkingStart::kSlow
                : o.start == "fast" ? ThinkingStart::kFast
                                    : ThinkingStart::kDifficulty;
-  spec.signal = o.signal == "entropy" ? ThinkingSignal::kEntropy : ThinkingSignal::kDifficulty;
+  spec.signal = parse_signal(o.signal);
   spec.tags = tags;
   spec.settings = {.tau = s.tau,
                    .tau_fast = s.tau_fast,

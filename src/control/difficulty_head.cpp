@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 #include <span>
+#include <utility>
 
 #include "core/cat.h"
 #include "core/check.h"
@@ -220,6 +221,13 @@ void write_difficulty_head(const std::filesystem::path& path, const DifficultyHe
   for (const auto* const values : {&head.w1, &head.b1, &head.w2, &head.b2, &head.mean, &head.deviation})
     bytes.append(reinterpret_cast<const char*>(values->data()), values->size() * sizeof(float));
   write_file_atomically(path.string(), bytes);
+}
+
+void pin_to_model(DifficultyHead& head, const ModelConfig& config, std::string model_hash) {
+  head.model_layers = config.layers;
+  head.kv_heads = config.kv_heads;
+  head.head_dim = config.head_dim;
+  head.model_hash = std::move(model_hash);
 }
 
 std::string reason_to_refuse(const DifficultyHead& head, const ModelConfig& config, const std::string& model_hash) {

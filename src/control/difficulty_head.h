@@ -39,6 +39,8 @@ DifficultyHead read_difficulty_head(const std::filesystem::path& path);
 DifficultyHead parse_difficulty_head(std::span<const std::byte> file, std::string_view where);
 /// Writes one; appears whole or not at all. @throws OutputError
 void write_difficulty_head(const std::filesystem::path& path, const DifficultyHead& head);
+/// Writes down which model a head is for. @param model_hash ModelFiles::content_hash()
+void pin_to_model(DifficultyHead& head, const ModelConfig& config, std::string model_hash);
 /// Why a head cannot be used with a model: the first thing that differs, by name; empty if nothing does.
 std::string reason_to_refuse(const DifficultyHead& head, const ModelConfig& config, const std::string& model_hash);
 

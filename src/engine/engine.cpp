@@ -69,8 +69,7 @@ std::int64_t Engine::Impl::submit(Request request) {
   group->finished.request = number;
   group->finished.prompt_tokens = static_cast<std::int64_t>(request.prompt.size());
   group->submitted_ms = now_ms();
-  group->finished.error = reason_to_refuse(request, files_.config(), memory_.max_model_len);
-  if (group->finished.error.empty()) group->finished.error = reason_to_refuse_thinking(request);
+  group->finished.error = reason_to_refuse(request, files_.config(), memory_.max_model_len, difficulty_.has_value());
   group->request = std::move(request);
   if (!group->finished.error.empty()) {
     finished_.push_back(std::move(group->finished));

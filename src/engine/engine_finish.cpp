@@ -36,8 +36,7 @@ void Engine::Impl::embed_ended() {
     embedding_items_.clear();
     for (auto it = ended_.begin() + static_cast<std::ptrdiff_t>(first); it != ended_.end(); ++it) {
       RunningSequence& sequence = **it;
-      // An answer that ended with its first token never left the sequence that computed its prompt.
-      const RunningSequence& owner = sequence.scheduled ? sequence : *sequence.group->sequences[0];
+      const RunningSequence& owner = sequence.group->owner(sequence);
       const PositionRange range = span_positions(group.request.embedding->span, sequence.group->prompt_tokens(),
                                                  std::min(owner.computed, std::ssize(sequence.tokens)));
       if (!alike(&sequence) || range.begin == range.end) continue;

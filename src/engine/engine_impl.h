@@ -63,7 +63,6 @@ struct Engine::Impl {
   void accept(RunningSequence& sequence, std::int32_t token, const TokenLogitStats* stats);
   void gauge(const StepPlan& plan);
   void use_head(const DifficultyHead& head);
-  std::string reason_to_refuse_thinking(const Request& request) const;
   void plan_thinking(RequestGroup& group);
   void begin_thinking(RequestGroup& group, double d);
   void start_gauge(RunningSequence& sequence);

@@ -1,12 +1,9 @@
 // Difficulties and think tags: windows of the cache are looked at, controllers told, tokens injected.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
 #include <utility>
 
-#include "core/cat.h"
-#include "core/check.h"
 #include "engine/engine_impl.h"
 #include "kvgauge/error.h"
 #include "score/scores.h"
@@ -14,7 +11,6 @@
 namespace kvgauge {
 namespace {
 
-constexpr std::int64_t kMostSwitches = 1 << 20;
 constexpr const char* kNotFinite = "difficulty: not finite, numbers were needed; try --dtype f32";
 
 std::int64_t longest_tag(const ThinkTags& tags) { return std::max(std::ssize(tags.open), std::ssize(tags.close)); }
@@ -24,46 +20,6 @@ const std::vector<std::int32_t>* prefix_of(const ThinkingSpec& spec) {
   return spec.start == ThinkingStart::kFast ? &spec.tags.fast_prefix : nullptr;
 }
 
-bool reads_head(const ThinkingSpec& spec) {
-  return spec.start == ThinkingStart::kDifficulty ||
-         (spec.signal == ThinkingSignal::kDifficulty && (spec.dry_run || spec.settings.max_switches > 0));
-}
-
-std::string reason_in_injected(const std::vector<InjectedTokens>& ranges) {
-  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
-  std::int64_t end = 0;
-  for (const InjectedTokens& range : ranges) {
-    if (range.at < end || range.at > kMost || range.count < 0 || range.count > kMost)
-      return cat("response: ", range.count, " injected tokens at ", range.at, ", ascending ranges from ", end,
-                 " on were needed");
-    end = range.at + range.count;
-  }
-  return "";
-}
-
-std::string reason_in_settings(const ThinkingSpec& spec) {
-  const ControllerSettings& s = spec.settings;
-  const auto least = [](const char* name, std::int64_t value, std::int64_t least) {
-    return value < least ? cat("thinking: ", name, " is ", value, ", at least ", least, " was needed") : std::string();
-  };
-  for (auto reason :
-       {least("interval", s.interval, 1), least("patience", s.patience, 1), least("max_switches", s.max_switches, 0),
-        least("min_tokens", s.min_tokens, 0), least("cooldown", s.cooldown, 0), least("fast_budget", s.fast_budget, 1),
-        least("slow_budget", s.slow_budget, 1), least("total_budget", s.total_budget, 0),
-        least("thinking_budget", s.thinking_budget, 0)})
-    if (!reason.empty()) return reason;
-  if (s.max_switches > kMostSwitches)
-    return cat("thinking: max_switches is ", s.max_switches, ", at most ", kMostSwitches, " were needed");
-  if (!(s.ema >= 0 && s.ema < 1)) return cat("thinking: ema is ", s.ema, ", 0 to less than 1 was needed");
-  if (!(s.tau_fast < s.tau_slow))
-    return cat("thinking: tau_fast is ", s.tau_fast, ", less than tau_slow ", s.tau_slow, " was needed");
-  if (spec.start == ThinkingStart::kDifficulty && spec.signal == ThinkingSignal::kDifficulty &&
-      !(s.tau_fast < s.tau && s.tau < s.tau_slow))
-    return cat("thinking: tau is ", s.tau, ", between tau_fast ", s.tau_fast, " and tau_slow ", s.tau_slow,
-               " was needed");
-  return "";
-}
-
 }  // namespace
 
 void Engine::Impl::use_head(const DifficultyHead& head) {
@@ -71,56 +27,6 @@ void Engine::Impl::use_head(const DifficultyHead& head) {
     throw InputError(reason);
   difficulty_.reset();
   difficulty_.emplace(*backend_, head);
-}
-
-std::string Engine::Impl::reason_to_refuse_thinking(const Request& request) const {
-  for (std::size_t i = 0; i < 1 + request.further_responses.size(); ++i)
-    if (auto reason = reason_in_injected(i == 0 ? request.injected : request.further_responses[i - 1].injected);
-        !reason.empty())
-      return reason;
-  if (request.difficulty && !difficulty_)
-    return "difficulty: the engine has no head, one was needed; give --difficulty";
-  const bool generates = !request.response && !request.prompt_only;
-  if (request.window) {
-    if (generates) return "window: of a response that is yet to be generated, a given one was needed";
-    const WindowSpec& window = *request.window;
-    for (std::size_t i = 0; i < window.layers.size(); ++i)
-      if (window.layers[i] < 0 || window.layers[i] >= files_.config().layers ||
-          (i > 0 && window.layers[i - 1] >= window.layers[i]))
-        return cat("window: layer ", window.layers[i], " is in its list, ascending layers from 0 to ",
-                   files_.config().layers - 1, " were needed");
-    const std::int64_t known =
-        std::ssize(request.prompt) + (request.response ? std::ssize(*request.response) - 1 : std::int64_t{0});
-    for (const std::int64_t end : request.window_ends)
-      if (end < 1 || end > known)
-        return cat("window: ends at ", end, ", 1 to ", known, " cached positions were needed");
-  }
-  if (!request.thinking) return "";
-  const ThinkingSpec& spec = *request.thinking;
-  if (!generates) return "thinking: of a response that is given, one to generate was needed";
-  if (auto reason = reason_in_settings(spec); !reason.empty()) return reason;
-  const bool injects = spec.start != ThinkingStart::kPrompt;
-  if (injects && (spec.tags.open.empty() || spec.tags.close.empty() || spec.tags.fast_prefix.empty()))
-    return "thinking: a think tag is empty, at least one token was needed";
-  for (const auto* const tag : {&spec.tags.open, &spec.tags.close, &spec.tags.fast_prefix, &spec.tags.end})
-    for (const std::int32_t token : *tag)
-      if (token < 0 || token >= files_.config().vocab)
-        return cat("thinking: token ", token, " of a tag lies outside the vocabulary of ", files_.config().vocab);
-  if (reads_head(spec) && !difficulty_)
-    return "thinking: it goes by difficulties and the engine has no head; give --difficulty";
-  if (spec.signal == ThinkingSignal::kKvCoe && !request.scores.kv_coe)
-    return "thinking: the signal kv-coe is read off the KV trajectory, which is off; add kv-coe to --scores";
-  if (spec.start == ThinkingStart::kDifficulty && request.scores.coe)
-    return "thinking: hidden-state CoE needs to know where the prompt ends before it is computed; drop coe from "
-           "--scores, or give --think on or off";
-  if (!injects && !spec.dry_run)
-    return "thinking: the prompt says how it starts, which serves dry runs only; give a start";
-  const std::int64_t prefix =
-      injects ? std::max(std::ssize(spec.tags.open), std::ssize(spec.tags.fast_prefix)) : std::int64_t{0};
-  if (std::ssize(request.prompt) + prefix >= memory_.max_model_len)
-    return cat("prompt of ", request.prompt.size(), " and think tags of ", prefix, " tokens: the context holds ",
-               memory_.max_model_len, " with at least one for the answer; raise --max-model-len or --kv-memory");
-  return "";
 }
 
 // Before the group has sequences: how long they can become, and a prefix that needs no look at the prompt.
@@ -235,10 +141,8 @@ void Engine::Impl::read_difficulties() {
     if (!group.request.difficulty || std::isfinite(group.finished.difficulty) || !group.finished.error.empty() ||
         std::any_of(thinkers_.begin(), thinkers_.end(), of_group))
       continue;
-    // An answer that ended with its first token never left the sequence that computed its prompt.
-    const RunningSequence& owner = sequence->scheduled ? *sequence : *group.sequences[0];
     thinkers_.push_back({.sequence = sequence, .look = std::ssize(look_items_)});
-    look_items_.push_back(window_item(difficulty_->window(), owner.blocks.data(), group.bare_prompt));
+    look_items_.push_back(window_item(difficulty_->window(), group.owner(*sequence).blocks.data(), group.bare_prompt));
   }
   if (look_items_.empty()) return;
   look();

@@ -79,6 +79,11 @@ struct RequestGroup {
     return sample == 0 ? request.response_finished
                        : request.further_responses[static_cast<std::size_t>(sample - 1)].finished;
   }
+  /// Who holds the pages that an answer was computed in. One that ended with its first token never left the sequence
+  /// that computed its prompt.
+  const RunningSequence& owner(const RunningSequence& sequence) const {
+    return sequence.scheduled ? sequence : *sequences[0];
+  }
   std::int64_t prompt_tokens() const { return static_cast<std::int64_t>(request.prompt.size()); }
 };
 

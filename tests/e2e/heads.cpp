@@ -14,11 +14,8 @@ std::string write_head(const std::filesystem::path& path, float constant, std::u
   const ModelFiles files = ModelFiles::open(model.empty() ? repo_path("models/tiny-reasoner") : model);
   DifficultyHead head;
   head.window = {.layers = {1, 4}, .positions = 16};
-  head.model_layers = files.config().layers;
-  head.kv_heads = files.config().kv_heads;
-  head.head_dim = files.config().head_dim;
+  pin_to_model(head, files.config(), files.content_hash());
   head.hidden = 24;
-  head.model_hash = files.content_hash();
   head.template_set = "native";
   head.training_data = std::string(64, '0');
   std::mt19937_64 random(seed);

@@ -25,10 +25,7 @@ class SwitchEval : public ::testing::Test {
     DifficultyHead head;
     head.window = {.part = GaugePart::kV, .layers = {2, 3}, .positions = 16, .mean_over_positions = true};
     head.hidden = 4;
-    head.model_layers = files.config().layers;
-    head.kv_heads = files.config().kv_heads;
-    head.head_dim = files.config().head_dim;
-    head.model_hash = files.content_hash();
+    pin_to_model(head, files.config(), files.content_hash());
     head.template_set = template_set;
     head.training_data = std::string(64, '0');
     head.recipe = "{}";
