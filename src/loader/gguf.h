@@ -56,6 +56,8 @@ class GgufMetadata {
   /// One integer or an array of them: some models give counts per layer.
   std::optional<std::vector<std::int64_t>> find_ints(std::string_view key) const;
   const std::string& where() const { return where_; }
+  /// All keys, by name.
+  const std::map<std::string_view, GgufValue>& values() const { return values_; }
 
  private:
   const GgufValue* find(std::string_view key) const;

@@ -16,15 +16,21 @@ constexpr std::int64_t kSplitPositions = 256;  // of decode attention: a sequenc
 struct Shape {
   const char* name;
   Architecture architecture;
-  std::int64_t layers, hidden, heads, kv_heads, head_dim, intermediate, vocab;
-  bool qkv_bias, qk_norm;
+  std::int64_t layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, max_positions;
+  bool qkv_bias, qk_norm, tied_head;
+  double rms_norm_eps, rope_theta;
 };
 // From the models' config.json.
 constexpr std::array kShapes = {
-    Shape{"llama-3.1-8b", Architecture::kLlama, 32, 4096, 32, 8, 128, 14336, 128256, false, false},
-    Shape{"qwen2-7b", Architecture::kQwen2, 28, 3584, 28, 4, 128, 18944, 152064, true, false},
-    Shape{"qwen3-8b", Architecture::kQwen3, 36, 4096, 32, 8, 128, 12288, 151936, false, true},
-    Shape{"r1-distill-qwen-14b", Architecture::kQwen2, 48, 5120, 40, 8, 128, 13824, 152064, true, false},
+    Shape{"llama-3.1-8b", Architecture::kLlama, 32, 4096, 32, 8, 128, 14336, 128256, 131072, false, false, false, 1e-5,
+          5e5},
+    Shape{"qwen2-7b", Architecture::kQwen2, 28, 3584, 28, 4, 128, 18944, 152064, 131072, true, false, false, 1e-6, 1e6},
+    Shape{"qwen3-8b", Architecture::kQwen3, 36, 4096, 32, 8, 128, 12288, 151936, 131072, false, true, false, 1e-6, 1e6},
+    Shape{"r1-distill-qwen-14b", Architecture::kQwen2, 48, 5120, 40, 8, 128, 13824, 152064, 131072, true, false, false,
+          1e-5, 1e6},
+    Shape{"smollm2-135m", Architecture::kLlama, 30, 576, 9, 3, 64, 1536, 49152, 8192, false, false, true, 1e-5, 1e5},
+    Shape{"qwen2.5-0.5b", Architecture::kQwen2, 24, 896, 14, 2, 64, 4864, 151936, 32768, true, false, true, 1e-6, 1e6},
+    Shape{"qwen3-0.6b", Architecture::kQwen3, 28, 1024, 16, 8, 128, 3072, 151936, 40960, false, true, true, 1e-6, 1e6},
 };
 
 /// Collects costs of a step with m rows.
@@ -115,9 +121,12 @@ ModelConfig shape_of(const std::string& name) {
   config.head_dim = found->head_dim;
   config.intermediate = found->intermediate;
   config.vocab = found->vocab;
-  config.max_positions = 131072;
+  config.max_positions = found->max_positions;
   config.qkv_bias = found->qkv_bias;
   config.qk_norm = found->qk_norm;
+  config.tied_head = found->tied_head;
+  config.rms_norm_eps = found->rms_norm_eps;
+  config.rope_theta = found->rope_theta;
   return config;
 }
 

@@ -17,7 +17,7 @@ double bytes_of(const std::vector<OperationCost>& costs, const std::string& part
 }
 
 // Published parameter counts less the embedding table, which a decode step does not read: 8.03e9 - 128256 * 4096, and
-// so on.
+// so on. Results in f32 add 4 bytes to the 2 * hidden of each row of weights: 0.35 % at 576 values.
 TEST(StepCosts, OneTokenReadsTheWeightsOnce) {
   const struct {
     const char* shape;
@@ -25,10 +25,13 @@ TEST(StepCosts, OneTokenReadsTheWeightsOnce) {
   } models[] = {{"llama-3.1-8b", 8.030e9, 128256.0 * 4096},
                 {"qwen2-7b", 7.616e9, 152064.0 * 3584},
                 {"qwen3-8b", 8.191e9, 151936.0 * 4096},
-                {"r1-distill-qwen-14b", 14.770e9, 152064.0 * 5120}};
+                {"r1-distill-qwen-14b", 14.770e9, 152064.0 * 5120},
+                {"smollm2-135m", 134.5e6, 0},  // the table is the head: a step reads it
+                {"qwen2.5-0.5b", 494.0e6, 0},
+                {"qwen3-0.6b", 596.0e6, 0}};
   for (const auto& model : models) {
     const auto costs = decode_step_costs(shape_of(model.shape), {.batch = 1, .context = 1});
-    EXPECT_NEAR(bytes_of(costs, "linear"), 2 * (model.parameters - model.vocab_hidden), 2e-3 * 2 * model.parameters)
+    EXPECT_NEAR(bytes_of(costs, "linear"), 2 * (model.parameters - model.vocab_hidden), 5e-3 * 2 * model.parameters)
         << model.shape;
   }
 }
