@@ -1,165 +1,44 @@
 #include <memory>
+#include <vector>
 
-#include "cli.h"
-#include "common_options.h"
-#include "core/cat.h"
-#include "core/json.h"
-#include "engine/open_backend.h"
-#include "kernel_timing.h"
+#include "bench_commands.h"
 #include "kvgauge/error.h"
-#include "loader/model_files.h"
-#include "model/step_costs.h"
-#include "option_values.h"
-#include "result_file.h"
 
 namespace kvgauge::cli {
 namespace {
 
 constexpr const char* kExamples = R"(
 Examples:
-  kvgauge bench kernels --shape llama-3.1-8b --batch 1,32,128 --context 4096      bytes, FLOP and floor time of a decode step
-  kvgauge bench kernels --measure                                                 the embedded model on this machine's device
-  kvgauge bench kernels --shape qwen3-8b --device cuda --measure --format json
+  kvgauge bench latency -p 512 -n 128 -b 1,8,32             time to first token, per token, end to end
+  kvgauge bench throughput --num-prompts 200 --request-rate 4
+  kvgauge bench overhead                                    what the gauges cost, paired
+  kvgauge bench memory --shape qwen3-32b                    bytes, and how many sequences fit
+  kvgauge bench kernels --measure                           bytes, FLOP and floor time of a decode step
+
+kvgauge bench NAME --help explains a benchmark.
 )";
-
-constexpr std::int64_t kUsualContext = 4096;
-
-struct KernelsOptions {
-  std::string what = "kernels";
-  ModelOptions model;
-  std::string shape, batch = "1", format = "md", output = "-";
-  std::int64_t context = 0;
-  double peak_gb_s = 3350, peak_tflop_s = 989;
-  bool measure = false;
-};
-
-/// One operation of one batch size, with the device's floor and what was measured (0: nothing).
-struct Row {
-  OperationCost cost;
-  double floor_s = 0, measured_s = 0;
-};
-struct Table {
-  StepShape shape;
-  std::vector<Row> rows;
-  double bytes = 0, flop = 0, floor_s = 0, gauge_bytes = 0;  ///< of the step without gauges, and of kv_trajectory
-};
-
-std::vector<std::int64_t> batches(const std::string& list) {
-  std::vector<std::int64_t> sizes;
-  for (const std::string& item : split_list(list)) sizes.push_back(parse_count("--batch", item, 1, 4096));
-  if (sizes.empty()) throw UsageError("--batch: nothing was found, sizes such as 1,32,128 were needed");
-  return sizes;
-}
-
-Table table_of(const KernelsOptions& o, const ModelConfig& config, std::int64_t batch) {
-  Table table;
-  table.shape.batch = batch;
-  table.shape.context = o.context > 0 ? o.context : std::min(kUsualContext, config.max_positions);
-  if (o.model.dtype == "f32") table.shape.dtype = DType::kF32;
-  std::map<std::string, double> measured;
-  if (o.measure) {
-    EngineOptions options = engine_options(o.model);
-    const auto backend = open_backend(options, config);
-    table.shape.dtype = backend->compute_dtype();
-    measured = time_operations(*backend, config, table.shape);
-  }
-  for (OperationCost& cost : decode_step_costs(config, table.shape)) {
-    Row row;
-    row.cost = std::move(cost);
-    row.floor_s = std::max(row.cost.bytes / (o.peak_gb_s * 1e9), row.cost.flop / (o.peak_tflop_s * 1e12));
-    if (const auto found = measured.find(row.cost.operation); found != measured.end())
-      row.measured_s = found->second * static_cast<double>(row.cost.launches);
-    if (!row.cost.gauge) {
-      table.bytes += row.cost.bytes;
-      table.flop += row.cost.flop;
-      table.floor_s += row.floor_s;
-    } else if (row.cost.operation == "kv_trajectory") {
-      table.gauge_bytes += row.cost.bytes;
-    }
-    table.rows.push_back(std::move(row));
-  }
-  return table;
-}
-
-std::string as_markdown(const KernelsOptions& o, const ModelConfig& config, const std::vector<Table>& tables) {
-  std::string out;
-  for (const Table& t : tables) {
-    out += fmt::format("### {}, batch {}, context {}, {}; peaks {:.0f} GB/s, {:.0f} TFLOP/s\n\n", config.name,
-                       t.shape.batch, t.shape.context, name(t.shape.dtype), o.peak_gb_s, o.peak_tflop_s);
-    out += o.measure ? "| operation | launches | MB | GFLOP | floor us | measured us | GB/s | of floor "
-                       "|\n|---|---:|---:|---:|---:|---:|---:|---:|\n"
-                     : "| operation | launches | MB | GFLOP | floor us |\n|---|---:|---:|---:|---:|\n";
-    for (const Row& row : t.rows) {
-      out +=
-          fmt::format("| {}{} | {} | {:.3f} | {:.3f} | {:.2f} |", row.cost.operation, row.cost.gauge ? " (gauge)" : "",
-                      row.cost.launches, row.cost.bytes / 1e6, row.cost.flop / 1e9, row.floor_s * 1e6);
-      if (o.measure)
-        out += fmt::format(" {:.2f} | {:.1f} | {:.2f} |", row.measured_s * 1e6, row.cost.bytes / row.measured_s / 1e9,
-                           row.floor_s / row.measured_s);
-      out += '\n';
-    }
-    out += fmt::format(
-        "\nThe step without gauges: {:.1f} MB, {:.1f} GFLOP, floor {:.3f} ms. kv_trajectory adds {:.4f} % of its bytes "
-        "and one launch.\n\n",
-        t.bytes / 1e6, t.flop / 1e9, t.floor_s * 1e3, 100 * t.gauge_bytes / t.bytes);
-  }
-  return out;
-}
-
-std::string as_json(const KernelsOptions& o, const ModelConfig& config, const std::vector<Table>& tables) {
-  OrderedJson rows = OrderedJson::array();
-  for (const Table& t : tables)
-    for (const Row& row : t.rows) {
-      OrderedJson entry = {
-          {"model", config.name},          {"batch", t.shape.batch},          {"context", t.shape.context},
-          {"dtype", name(t.shape.dtype)},  {"operation", row.cost.operation}, {"gauge", row.cost.gauge},
-          {"launches", row.cost.launches}, {"bytes", row.cost.bytes},         {"flop", row.cost.flop},
-          {"floor_us", row.floor_s * 1e6}};
-      if (o.measure) {
-        entry["measured_us"] = row.measured_s * 1e6;
-        entry["gb_s"] = row.cost.bytes / row.measured_s / 1e9;
-      }
-      rows.push_back(std::move(entry));
-    }
-  return rows.dump(2) + "\n";
-}
-
-int bench(const KernelsOptions& o) {
-  if (o.what != "kernels")
-    throw UsageError(cat("bench: found '", o.what, "', kernels was needed: the one benchmark of this version"));
-  if (!o.shape.empty() && !o.model.model.empty())
-    throw UsageError("--shape: --model was given as well, one of them was needed");
-  const ModelConfig config = o.shape.empty() ? ModelFiles::open(model_path(o.model.model)).config() : shape_of(o.shape);
-  if (o.context > config.max_positions)
-    throw UsageError(
-        cat("--context: found ", o.context, ", at most the model's ", config.max_positions, " was needed"));
-  std::vector<Table> tables;
-  for (const std::int64_t batch : batches(o.batch)) tables.push_back(table_of(o, config, batch));
-  ResultFile output(o.output);
-  output.write(o.format == "json" ? as_json(o, config, tables) : as_markdown(o, config, tables));
-  output.finish();
-  return kDone;
-}
 
 }  // namespace
 
 Command add_bench(CLI::App& root) {
-  CLI::App* const app = root.add_subcommand(
-      "bench", "What a decode step costs: bytes, FLOP and floor of every kernel, and its time here");
-  const auto o = std::make_shared<KernelsOptions>();
-  add_text(*app, "WHAT", o->what, "kernels", "which benchmark");
-  add_model_options(*app, o->model);
-  add_text(*app, "--shape", o->shape, join(known_shapes(), "|"), "a model by its shape alone, without its file");
-  add_text(*app, "--batch", o->batch, "N,N,...", "sequences of a step (1)");
-  add_count(*app, "--context", o->context, 1, std::int64_t{1} << 24,
-            "positions of each sequence (4096, or the model's context)");
-  add_real(*app, "--peak-bandwidth", o->peak_gb_s, 1e-3, 1e9, "GB/s of the device's memory (3350: H100 SXM)");
-  add_real(*app, "--peak-flops", o->peak_tflop_s, 1e-6, 1e9, "TFLOP/s of its products (989: H100 SXM, bf16)");
-  app->add_flag("--measure", o->measure, "also run every operation on --device and print its time");
-  add_choice(*app, "--format", o->format, {"md", "json"}, "of the result (md)");
-  add_text(*app, "--output", o->output, "FILE", "or - for stdout (the default)");
+  CLI::App* const app =
+      root.add_subcommand("bench", "Benchmarks: latency, throughput, overhead of the gauges, memory, kernels");
+  const auto benchmarks = std::make_shared<std::vector<Command>>();
+  for (const auto add :
+       {add_bench_latency, add_bench_throughput, add_bench_overhead, add_bench_memory, add_bench_kernels}) {
+    benchmarks->push_back(add(*app));
+    benchmarks->back().app->allow_extras();
+  }
+  app->get_formatter()->label("SUBCOMMAND", "NAME");
+  app->get_formatter()->label("Subcommands", "Benchmarks");
+  app->require_subcommand(0, 1);
   app->footer(kExamples);
-  return {app, [o] { return bench(*o); }};
+  return {app, [benchmarks] {
+            for (const Command& benchmark : *benchmarks)
+              if (benchmark.app->parsed()) return benchmark.run();
+            throw UsageError(
+                "bench: no benchmark was named, one of latency, throughput, overhead, memory, kernels was needed");
+          }};
 }
 
 }  // namespace kvgauge::cli

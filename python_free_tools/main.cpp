@@ -83,8 +83,14 @@ int run(int argc, char** argv) {
   }
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;
-    if (const auto extras = command.app->remaining(); !extras.empty())
-      throw unknown(*command.app, command.app->get_name() + ": ", extras.front());
+    const CLI::App* app = command.app;
+    std::string name = app->get_name();
+    for (auto inner = app->get_subcommands(); !inner.empty(); inner = app->get_subcommands()) {
+      if (const auto extras = app->remaining(); !extras.empty()) throw unknown(*app, name + ": ", extras.front());
+      app = inner.front();
+      name += " " + app->get_name();
+    }
+    if (const auto extras = app->remaining(); !extras.empty()) throw unknown(*app, name + ": ", extras.front());
     return command.run();
   }
   if (const auto extras = root.remaining(); !extras.empty()) throw unknown(root, "", extras.front());

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Checks who includes whom. A folder of src/ may include itself, the public headers and the folders left of it in
-#   core text loader kv ops cpu model gauge score control engine metrics grade difficulty report
+#   core text loader kv ops cpu model gauge score control engine metrics grade difficulty measure report
 # but cpu and cuda know only core, kv and ops, and engine also opens cuda; capi, which no one includes, opens back ends for gauges and scores.
 # include/kvgauge includes itself and the standard library (kvgauge.h: C's) only. python_free_tools, tests and bench may include everything.
 # usage: check_layers.sh [root]; prints each offending line as file:line: reason, and exits 1 if there is one.
 set -eu
 root=${1:-$(cd "$(dirname "$0")/.." && pwd)}
 cd "$root"
-order="core text loader kv ops cpu model gauge score control engine metrics grade difficulty report"
+order="core text loader kv ops cpu model gauge score control engine metrics grade difficulty measure report"
 
 # Quoted includes of a folder's files, as path:line:target
 quoted_includes() {

@@ -9,16 +9,10 @@
 
 #include "core/check.h"
 #include "core/rng.h"
+#include "metrics/sample_statistics.h"
 
 namespace kvgauge {
 namespace {
-
-double quantile(const std::vector<double>& sorted, double q) {
-  const double at = q * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (sorted[above] - sorted[below]) * (at - static_cast<double>(below));
-}
 
 template <class Visit>
 void each_draw(std::uint64_t seed, std::uint64_t resample, std::uint64_t rows, const Visit& visit) {
@@ -141,7 +135,7 @@ Interval percentile_interval(std::vector<double> values, double coverage) {
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());
   const double tail = (1 - coverage) / 2;
-  return {.low = quantile(values, tail), .high = quantile(values, 1 - tail)};
+  return {.low = quantile_of_sorted(values, tail), .high = quantile_of_sorted(values, 1 - tail)};
 }
 
 double bootstrap_p(std::span<const double> differences) {

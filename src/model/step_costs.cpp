@@ -26,6 +26,8 @@ constexpr std::array kShapes = {
           5e5},
     Shape{"qwen2-7b", Architecture::kQwen2, 28, 3584, 28, 4, 128, 18944, 152064, 131072, true, false, false, 1e-6, 1e6},
     Shape{"qwen3-8b", Architecture::kQwen3, 36, 4096, 32, 8, 128, 12288, 151936, 131072, false, true, false, 1e-6, 1e6},
+    Shape{"qwen3-32b", Architecture::kQwen3, 64, 5120, 64, 8, 128, 25600, 151936, 131072, false, true, false, 1e-6,
+          1e6},
     Shape{"r1-distill-qwen-14b", Architecture::kQwen2, 48, 5120, 40, 8, 128, 13824, 152064, 131072, true, false, false,
           1e-5, 1e6},
     Shape{"smollm2-135m", Architecture::kLlama, 30, 576, 9, 3, 64, 1536, 49152, 8192, false, false, true, 1e-5, 1e5},

@@ -31,7 +31,7 @@ struct StepShape {
 std::vector<OperationCost> decode_step_costs(const ModelConfig& config, const StepShape& shape);
 
 /// Shapes of the models that the paper measures, by name: "llama-3.1-8b", "qwen2-7b", "qwen3-8b",
-/// "r1-distill-qwen-14b"; and of small ones for a CPU: "smollm2-135m", "qwen2.5-0.5b", "qwen3-0.6b".
+/// "qwen3-32b", "r1-distill-qwen-14b"; and of small ones for a CPU: "smollm2-135m", "qwen2.5-0.5b", "qwen3-0.6b".
 std::vector<std::string> known_shapes();
 /// @throws UsageError naming the known ones
 ModelConfig shape_of(const std::string& name);

@@ -48,7 +48,7 @@ svg text.label{fill:var(--soft)}svg .mid{text-anchor:middle}svg .end{text-anchor
 .line{fill:none;stroke:var(--c);stroke-width:1.8;stroke-linejoin:round}.line.thin{stroke-width:1.2}
 .area{fill:var(--c);fill-opacity:.16;stroke:none}.reference{--c:var(--soft);stroke-width:1;stroke-dasharray:2 3}
 .dots{fill:none;stroke:var(--c);stroke-linecap:round}.faint{stroke-opacity:.6}
-.dot{fill:var(--c);stroke:var(--c);stroke-width:1.4}.dot.hollow{fill:var(--paper)}
+.dot{fill:var(--c);stroke:var(--c);stroke-width:1.4}.part{fill:var(--c)}.dot.hollow{fill:var(--paper)}
 .mark{stroke:var(--soft);stroke-width:1}.mark.m0{stroke-dasharray:2 3}.mark.m1{stroke-dasharray:7 3}.line.mark{--c:var(--soft)}
 .c0{--c:var(--c0)}.c1{--c:var(--c1)}.c2{--c:var(--c2)}.c3{--c:var(--c3)}.c4{--c:var(--c4)}.c5{--c:var(--c5)}.c6{--c:var(--c6)}.c7{--c:var(--c7)}
 .d1{stroke-dasharray:5 2.5}.d2{stroke-dasharray:1.5 2.5}.d3{stroke-dasharray:8 2 2 2}.d4{stroke-dasharray:11 3}.d5{stroke-dasharray:3 2}

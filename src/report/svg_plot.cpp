@@ -30,6 +30,38 @@ double round_step(double least) {
   return 10 * power;
 }
 
+// The frame that rows of names and values stand in: the grid, ticks and label of the axis below.
+class RowFrame {
+ public:
+  static constexpr double kWidth = 900, kNames = 235, kEnd = kWidth - 14, kRow = 19, kHead = 6;
+
+  RowFrame(const PlotAxis& x, std::size_t rows) : x_(x), bottom_(kHead + kRow * static_cast<double>(rows)) {}
+  double at(double v) const {
+    return kNames + (kEnd - kNames) * std::clamp((v - x_.low) / (x_.high - x_.low), 0.0, 1.0);
+  }
+  double bottom() const { return bottom_; }
+  std::string begin(int id, std::string_view title, std::string_view description) const {
+    std::string out = opening(id, title, description, kWidth, bottom_ + 38);
+    for (const double tick : x_.ticks) {
+      put(out, "<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"/>", at(tick), kHead,
+          bottom_);
+      put(out, "<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"mid\">{}</text>", at(tick), bottom_ + 14, tick_text(x_, tick));
+    }
+    put(out, "<path class=\"axis\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>", kNames, bottom_, kEnd);
+    put(out, "<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"mid label\">{}</text>", (kNames + kEnd) / 2, bottom_ + 31,
+        html_text(x_.label));
+    return out;
+  }
+  static std::string name(const std::string& label, double y) {
+    return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"end\">{}</text>", kNames - 8, y + 3.5,
+                       html_text(label, 38));
+  }
+
+ private:
+  const PlotAxis& x_;
+  double bottom_;
+};
+
 }  // namespace
 
 PlotAxis percent_axis(std::string label) {
@@ -138,27 +170,16 @@ std::string SvgPlot::finish() { return std::move(out_) + "</svg>"; }
 
 std::string svg_forest(int id, std::string_view title, std::string_view description, const PlotAxis& x,
                        std::span<const ForestRow> rows, std::span<const double> marks) {
-  constexpr double kWidth = 900, kNames = 235, kEnd = kWidth - 14, kRow = 19, kHead = 6;
-  const double bottom = kHead + kRow * static_cast<double>(rows.size());
-  const auto at = [&](double v) {
-    return kNames + (kEnd - kNames) * std::clamp((v - x.low) / (x.high - x.low), 0.0, 1.0);
-  };
-  std::string out = opening(id, title, description, kWidth, bottom + 38);
-  for (const double tick : x.ticks) {
-    put(out, "<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"/>", at(tick), kHead,
-        bottom);
-    put(out, "<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"mid\">{}</text>", at(tick), bottom + 14, tick_text(x, tick));
-  }
-  put(out, "<path class=\"axis\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>", kNames, bottom, kEnd);
-  put(out, "<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"mid label\">{}</text>", (kNames + kEnd) / 2, bottom + 31,
-      html_text(x.label));
+  const RowFrame frame(x, rows.size());
+  const auto at = [&](double v) { return frame.at(v); };
+  std::string out = frame.begin(id, title, description);
   for (std::size_t i = 0; i < marks.size(); ++i)
     if (std::isfinite(marks[i]))
       put(out, "<line class=\"mark m{3}\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"/>", at(marks[i]),
-          kHead, bottom, i);
-  double y = kHead + kRow / 2;
+          RowFrame::kHead, frame.bottom(), i);
+  double y = RowFrame::kHead + RowFrame::kRow / 2;
   for (const ForestRow& row : rows) {
-    put(out, "<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"end\">{}</text>", kNames - 8, y + 3.5, html_text(row.label, 34));
+    out += RowFrame::name(row.label, y);
     double shift = row.dots.size() > 1 ? -3 : 0;
     for (const ForestDot& dot : row.dots) {
       if (std::isfinite(dot.low) && std::isfinite(dot.high))
@@ -169,7 +190,27 @@ std::string svg_forest(int id, std::string_view title, std::string_view descript
             y + shift);
       shift += 6;
     }
-    y += kRow;
+    y += RowFrame::kRow;
+  }
+  return out + "</svg>";
+}
+
+std::string svg_stacked_bars(int id, std::string_view title, std::string_view description, const PlotAxis& x,
+                             std::span<const StackedBar> bars, std::span<const std::string> classes) {
+  const RowFrame frame(x, bars.size());
+  std::string out = frame.begin(id, title, description);
+  double y = RowFrame::kHead + RowFrame::kRow / 2;
+  for (const StackedBar& bar : bars) {
+    out += RowFrame::name(bar.label, y);
+    double from = 0;
+    for (std::size_t i = 0; i < bar.parts.size(); ++i) {
+      const double to = from + bar.parts[i], begin = frame.at(from);
+      if (to > from)
+        put(out, "<rect class=\"part {}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"12\"/>",
+            classes[i % classes.size()], begin, y - 6, frame.at(to) - begin);
+      from = to;
+    }
+    y += RowFrame::kRow;
   }
   return out + "</svg>";
 }

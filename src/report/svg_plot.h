@@ -64,6 +64,15 @@ struct ForestRow {
 std::string svg_forest(int id, std::string_view title, std::string_view description, const PlotAxis& x,
                        std::span<const ForestRow> rows, std::span<const double> marks);
 
+/// A horizontal bar of parts, one behind another.
+struct StackedBar {
+  std::string label;          ///< plain text, escaped here
+  std::vector<double> parts;  ///< finite, not negative
+};
+/// @param classes colours of the parts. @param x from 0
+std::string svg_stacked_bars(int id, std::string_view title, std::string_view description, const PlotAxis& x,
+                             std::span<const StackedBar> bars, std::span<const std::string> classes);
+
 /// A sample of a line or dot for a legend.
 std::string svg_swatch(std::string_view classes, bool dot);
 
