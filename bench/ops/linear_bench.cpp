@@ -1,3 +1,4 @@
+#include "core/block_codes.h"
 #include "ops_bench.h"
 
 namespace kvgauge::bench {
@@ -19,7 +20,8 @@ std::vector<Shape> smollm2_products() {
 
 /// Weights of the whole model, so that a step reads them from memory as decoding does.
 struct Model {
-  explicit Model(DType dtype) : backend(bench::backend(dtype)), shapes(smollm2_products()) {
+  explicit Model(std::unique_ptr<Backend> on) : backend(std::move(on)), shapes(smollm2_products()) {}
+  explicit Model(DType dtype) : Model(bench::backend(dtype)) {
     const auto values = uniform_floats(4'000'037, 1, 0.1f);
     for (const Shape& shape : shapes) {
       weights.push_back(
@@ -46,7 +48,60 @@ struct Model {
   double bytes = 0, products = 0;
 };
 
-void run(benchmark::State& state, DType dtype, Model& model) {
+/// Random blocks of a quantized type with scales and shifts near 2^-6; keeps the first row.
+class RandomBlocks final : public WeightSource {
+ public:
+  RandomBlocks(StoredType type, std::int64_t rows, std::int64_t columns)
+      : type_(type), rows_(rows), columns_(columns) {}
+  void read(std::int64_t, std::int64_t, DType, void*) override { KVGAUGE_CHECK(false, "codes are read as stored"); }
+  Run stored(std::int64_t first) const override { return {.type = type_, .rows = rows_ - first}; }
+  void read_stored(std::int64_t first, std::int64_t count, std::byte* out) override {
+    const auto bytes = stored_bytes(type_, static_cast<std::uint64_t>(count * columns_));
+    const auto block = stored_bytes(type_, static_cast<std::uint64_t>(block_elements(type_)));
+    for (std::size_t at = 0; at < bytes; ++at) out[at] = static_cast<std::byte>(random_() >> 33);
+    const std::size_t scale = type_ == StoredType::kQ6_K ? 208 : 0;
+    for (std::size_t at = 0; at < bytes; at += block) {
+      out[at + scale + 1] = std::byte{0x24};
+      if (scale == 0) out[at + 3] = std::byte{0x24};  // the shift, or two codes
+    }
+    if (first == 0) first_row.assign(out, out + stored_bytes(type_, static_cast<std::uint64_t>(columns_)));
+  }
+  std::vector<std::byte> first_row;
+
+ private:
+  StoredType type_;
+  std::int64_t rows_, columns_;
+  std::minstd_rand random_{1};
+};
+
+/// The same weights in the codes of a quantized file.
+struct CodedModel : Model {
+  explicit CodedModel(StoredType type)
+      : Model(make_cpu_backend({.threads = threads(), .compute_dtype = DType::kBF16, .keep_codes = true})) {
+    for (const Shape& shape : shapes) {
+      RandomBlocks source(type, shape.columns, shape.depth);
+      weights.push_back(backend->pack_weight(shape.columns, shape.depth, source));
+      products += static_cast<double>(shape.columns * shape.depth);
+      first_row.resize(static_cast<std::size_t>(shape.depth));
+      const std::int64_t block = block_elements(type);
+      const CodeFormat format = *code_format(type);
+      BlockCodes codes;
+      for (std::int64_t k = 0; k < shape.depth; ++k) {
+        const auto at = static_cast<std::size_t>(k % block), group = at / static_cast<std::size_t>(format.group);
+        if (at == 0)
+          read_block_codes(type, source.first_row.data() + stored_bytes(type, static_cast<std::uint64_t>(k)), codes);
+        first_row[static_cast<std::size_t>(k)] =
+            static_cast<float>(codes.codes[at] - format.offset) * codes.scale[group] +
+            (format.shifted ? codes.shift[group] : 0);
+      }
+    }
+    bytes = static_cast<double>(backend->packed_bytes());
+    backend->warm_up(512, 512);
+  }
+};
+
+/// @param rounding relative error of a term beside those of float sums
+void run(benchmark::State& state, DType dtype, Model& model, double rounding = 0) {
   const std::int64_t rows = state.range(0);
   const auto values = uniform_floats(static_cast<std::size_t>(rows * 1536), 2);
   std::vector<bf16_t> narrow;
@@ -66,11 +121,12 @@ void run(benchmark::State& state, DType dtype, Model& model) {
   for (std::size_t k = 0; k < 576; ++k) {
     const float w = model.first_row[k];
     const double term = dtype == DType::kF32 ? double{values[k]} * double{w}
+                        : rounding > 0       ? double{to_float(narrow[k])} * double{w}
                                              : double{to_float(narrow[k])} * double{to_float(to_bf16(w))};
     want += term;
-    magnitude += std::abs(term);
+    magnitude += rounding > 0 ? std::abs(w) : std::abs(term);  // what is rounded to 8 bits errs by half a step of 1
   }
-  if (!verified(state, static_cast<double>(out[0]), want, 600 * 0x1p-23 * magnitude)) return;
+  if (!verified(state, static_cast<double>(out[0]), want, (600 * 0x1p-23 + rounding) * magnitude)) return;
   for (auto _ : state) step();
   set_rates(state, model.bytes, 2 * static_cast<double>(rows) * model.products);
 }
@@ -83,6 +139,41 @@ void f32(benchmark::State& state) {
   static Model model(DType::kF32);
   run(state, DType::kF32, model);
 }
+template <StoredType kType>
+void coded(benchmark::State& state) {
+  static CodedModel model(kType);
+  run(state, DType::kBF16, model, 0.5 / 127);
+}
+BENCHMARK(coded<StoredType::kQ8_0>)
+    ->Name("linear/smollm2_step/q8_0")
+    ->ArgName("rows")
+    ->Arg(1)
+    ->Arg(4)
+    ->Arg(8)
+    ->Arg(16)
+    ->Arg(32)
+    ->Arg(512)
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime();
+BENCHMARK(coded<StoredType::kQ4_0>)
+    ->Name("linear/smollm2_step/q4_0")
+    ->ArgName("rows")
+    ->Arg(1)
+    ->Arg(16)
+    ->Arg(512)
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime();
+BENCHMARK(coded<StoredType::kQ4_1>)
+    ->Name("linear/smollm2_step/q4_1")
+    ->ArgName("rows")
+    ->Arg(1)
+    ->Arg(16)
+    ->Arg(512)
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime();
 BENCHMARK(bf16)
     ->Name("linear/smollm2_step/bf16")
     ->ArgName("rows")

@@ -8,14 +8,30 @@
 
 namespace kvgauge::cpu {
 
-/// A weight in panels of 64 output features, each f32 [depth][64] or bf16 [depth/2][64][2], zero padded.
-struct PackedMatrix {
-  std::int64_t rows = 0, columns = 0;
-  std::int64_t panel_bytes = 0;
-  Buffer data;
+/// How a run of a weight's output features is kept: dense in the compute type, or in the codes of a quantized file.
+struct PanelFormat {
+  bool coded = false;
+  int group = 32, offset = 0;  ///< of codes: CodedTask
+  bool nibbles = false, shifted = false;
+  bool operator==(const PanelFormat&) const = default;
 };
 
-/// Whole panels of a packed matrix: `features` output features.
+/// Output features [first, first + rows) of a weight in panels of 64, one format for all: dense f32 [depth][64] or bf16
+/// [depth/2][64][2], zero padded, or coded (CodedTask).
+struct PanelRun {
+  std::int64_t first = 0, rows = 0;  ///< first is a multiple of 64, and so is rows but for the last run
+  PanelFormat format = {};
+  std::int64_t panel_bytes = 0;
+  Buffer data = {};
+};
+
+/// A weight as runs that follow one another.
+struct PackedMatrix {
+  std::int64_t rows = 0, columns = 0;
+  std::vector<PanelRun> runs;
+};
+
+/// Whole panels of a run: `features` output features.
 struct PanelRange {
   const std::byte* panels = nullptr;
   std::int64_t panel_bytes = 0;
@@ -104,7 +120,17 @@ class CpuBackend final : public Backend {
   }
   static int thread_number();
 
+  /// The formats that a weight's rows are kept in, run by run.
+  std::vector<PanelRun> plan_runs(std::int64_t rows, std::int64_t columns, const WeightSource& source) const;
+  void pack_dense(std::int64_t columns, WeightSource& source, PanelRun& run);
+  void pack_coded(std::int64_t columns, WeightSource& source, PanelRun& run);
+  void dense_linear(const MatrixView& x, const PanelRange& weight, const MatrixView& out);
   void own_linear(const MatrixView& x, const PanelRange& weight, const MatrixView& out);
+  void coded_linear(const MatrixView& x, const PanelFormat& format, const PanelRange& weight, const MatrixView& out);
+  /// Deals the panels of `weight` to threads: work(panel, first, last) for columns [first, last) of a panel.
+  template <class Work>
+  void for_panels(const PanelRange& weight, bool tiny, const Work& work);
+  void reserve_coded_rows(std::int64_t rows);
   void reserve_attention();
   std::int64_t attention_slots() const;  ///< softmax states of splits that wait for their merge
   void reserve_sampling(std::int64_t vocab);
@@ -125,13 +151,14 @@ class CpuBackend final : public Backend {
   const int threads_;
   const DType compute_dtype_;
   const bool batch_invariant_;
+  const bool keep_codes_;
 
   std::vector<PackedMatrix> matrices_;
   std::size_t packed_bytes_ = 0;
   std::unique_ptr<OneDnnProducts> onednn_;  ///< nullptr: own products only
 
   RotationTable rotations_;
-  Buffer attention_scratch_, attention_partials_, sample_scratch_, trajectory_scratch_, pool_scratch_;
+  Buffer attention_scratch_, attention_partials_, sample_scratch_, trajectory_scratch_, pool_scratch_, coded_rows_;
 };
 
 }  // namespace kvgauge::cpu

@@ -39,7 +39,8 @@ CpuBackend::CpuBackend(const CpuOptions& options, CpuIsa isa, int threads)
       kernels_(*kernels(isa)),
       threads_(threads),
       compute_dtype_(options.compute_dtype),
-      batch_invariant_(options.batch_invariant) {
+      batch_invariant_(options.batch_invariant),
+      keep_codes_(options.keep_codes) {
   const bool can = compute_dtype_ == DType::kBF16 && isa == CpuIsa::kAvx512Bf16 && !batch_invariant_;
   if (can && options.onednn.value_or(OneDnnProducts::preferred())) onednn_ = std::make_unique<OneDnnProducts>(threads_);
 }
@@ -67,12 +68,14 @@ void CpuBackend::warm_up(std::int64_t rows, std::int64_t max_context) {
   for (const PackedMatrix& matrix : matrices_) widest = std::max(widest, matrix.rows);
   if (onednn_) {
     for (const PackedMatrix& matrix : matrices_) {
+      if (matrix.runs.size() != 1 || matrix.runs.front().format.coded) continue;
       onednn_->prepare(matrix.rows, matrix.columns, rows);
       if (matrix.rows <= kVocabTile) continue;  // whatever is as large as a head may be asked for in tiles
       onednn_->prepare(kVocabTile, matrix.columns, rows);
       if (matrix.rows % kVocabTile != 0) onednn_->prepare(matrix.rows % kVocabTile, matrix.columns, rows);
     }
   }
+  reserve_coded_rows(rows);
   reserve_attention();
   reserve_sampling(widest);
   reserve_trajectory();

@@ -16,6 +16,7 @@ std::vector<CpuIsa> supported_isas();  ///< of this processor, ascending
 struct CpuOptions {
   int threads = 0;                     ///< 0 = all cores the process may use
   DType compute_dtype = DType::kBF16;  ///< kF32 or kBF16
+  bool keep_codes = false;             ///< multiply quantized weights in their codes (activations in 8 bits as well)
   bool batch_invariant = false;        ///< one fixed K order in every product, whatever the number of rows
   std::optional<CpuIsa> isa = {};      ///< default: the best this processor has
   std::optional<bool> onednn = {};     ///< bf16 products of many rows by oneDNN; default: where the processor has AMX

@@ -26,7 +26,9 @@ const Kernels* kernels(CpuIsa isa) {
     case CpuIsa::kAvx2: return has_avx2 ? &avx2::kKernels : nullptr;
     case CpuIsa::kAvx512: return has_avx512 ? &avx512::kKernels : nullptr;
     case CpuIsa::kAvx512Bf16:
-      return has_avx512 && __builtin_cpu_supports("avx512bf16") ? &avx512_bf16::kKernels : nullptr;
+      return has_avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")
+                 ? &avx512_bf16::kKernels
+                 : nullptr;
   }
   return nullptr;
 }

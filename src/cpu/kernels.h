@@ -28,6 +28,26 @@ struct PanelTask {
   std::int64_t out_stride = 0;
 };
 
+/// The same against a panel of a weight in codes (core/block_codes.h), with the rows of x in codes as well: group by
+/// group of `group` neighbours along k, codes [group/4][64][4], or with two codes a byte [group/8][64][4] (the low half
+/// is of k, the high one of k + group/2); then f16 scales [64], then f16 shifts [64] where shifted.
+struct CodedTask {
+  const std::int8_t* x = nullptr;         ///< [rows][depth], from code_row with the same group
+  const float* x_scales = nullptr;        ///< [rows][depth / group]
+  const std::int32_t* x_sums = nullptr;   ///< [rows][depth / group], of codes
+  std::int64_t rows = 0, depth = 0;       ///< depth is a multiple of the group
+  const void* panel = nullptr;
+  int first = 0, last = 0;                ///< as above
+  float* out = nullptr;
+  std::int64_t out_stride = 0;
+  int group = 32;                         ///< 32, or 16 with whole bytes and no shifts
+  int offset = 0;                         ///< 0 where shifted
+  bool nibbles = false, shifted = false;
+};
+constexpr std::int64_t coded_group_bytes(int group, bool nibbles, bool shifted) {
+  return std::int64_t{kPanelColumns} * ((nibbles ? group / 2 : group) + (shifted ? 4 : 2));
+}
+
 /// One block of query vectors of one KV head against one split of the context. partial_* hold the softmax state of the
 /// split.
 struct SplitTask {
@@ -91,6 +111,11 @@ struct Kernels {
 
   void (*panel_f32)(const PanelTask& task);
   void (*panel_bf16)(const PanelTask& task);
+  void (*panel_coded)(const CodedTask& task);
+  /// codes[i] = round(x[i] / scale) with scale = max |x| / 127 in every group of `group` (16 or 32); sums of codes. A
+  /// scale is NaN where a number of its group is not finite. `count` is a multiple of the group.
+  void (*code_row)(const void* x, bool bf16, std::int64_t count, int group, std::int8_t* codes, float* scales,
+                   std::int32_t* sums);
 
   void (*attend_split)(const SplitTask& task);
   /// state (maximum, sum, weighted) of `queries` vectors absorbs a later split's; queries that saw nothing there are

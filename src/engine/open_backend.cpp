@@ -38,6 +38,7 @@ std::unique_ptr<Backend> open_cpu(const EngineOptions& options, const ModelConfi
   CpuOptions cpu;
   cpu.threads = options.threads;
   cpu.compute_dtype = compute_dtype(options, config, cpu_supports_bf16());
+  cpu.keep_codes = options.dtype == "auto";
   cpu.batch_invariant = options.batch_invariant;
   if (cpu.compute_dtype == DType::kBF16 && !cpu_supports_bf16())
     throw DeviceError("--dtype: bf16 products need AVX2 and FMA, which this processor lacks; use --dtype f32");

@@ -12,6 +12,9 @@ void widen_row(const std::uint16_t* bf16, float* out, std::int64_t columns);
 void narrow_row(const float* x, std::uint16_t* bf16, std::int64_t columns);
 void panel_f32(const PanelTask& task);
 void panel_bf16(const PanelTask& task);
+void panel_coded(const CodedTask& task);
+void code_row(const void* x, bool bf16, std::int64_t count, int group, std::int8_t* codes, float* scales,
+              std::int32_t* sums);
 void attend_split(const SplitTask& task);
 void merge_split(float* maximum, float* sum, float* weighted, const float* split_maximum, const float* split_sum,
                  const float* split_weighted, const std::int32_t* limits, int queries, int head_dim);
