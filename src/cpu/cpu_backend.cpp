@@ -46,7 +46,11 @@ CpuBackend::CpuBackend(const CpuOptions& options, CpuIsa isa, int threads)
 }
 
 std::string CpuBackend::describe() const {
-  return cat("cpu, ", threads_, " threads, ", kernels_.name, onednn_ ? ", oneDNN for many rows" : "");
+  const bool coded = std::any_of(matrices_.begin(), matrices_.end(), [](const PackedMatrix& matrix) {
+    return std::any_of(matrix.runs.begin(), matrix.runs.end(), [](const PanelRun& run) { return run.format.coded; });
+  });
+  return cat("cpu, ", threads_, " threads, ", kernels_.name, onednn_ ? ", oneDNN for many rows" : "",
+             coded ? ", quantized weights" : "");
 }
 
 // The host's memory is others' as well: half of what is free, and no more than a desktop user would expect.
