@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "bench_commands.h"
+#include "bench_output.h"
 #include "common_options.h"
 #include "core/cat.h"
 #include "core/json.h"
@@ -8,9 +9,9 @@
 #include "kernel_timing.h"
 #include "kvgauge/error.h"
 #include "loader/model_files.h"
+#include "measure/value_grid.h"
 #include "model/step_costs.h"
 #include "option_values.h"
-#include "result_file.h"
 
 namespace kvgauge::cli {
 namespace {
@@ -26,7 +27,8 @@ constexpr std::int64_t kUsualContext = 4096;
 
 struct KernelsOptions {
   ModelOptions model;
-  std::string shape, batch = "1", format = "md", output = "-";
+  BenchOutputOptions output;
+  std::string shape, batch = "1";
   std::int64_t context = 0;
   double peak_gb_s = 3350, peak_tflop_s = 989;
   bool measure = false;
@@ -40,15 +42,9 @@ struct Row {
 struct Table {
   StepShape shape;
   std::vector<Row> rows;
+  std::string device;
   double bytes = 0, flop = 0, floor_s = 0, gauge_bytes = 0;  ///< of the step without gauges, and of kv_trajectory
 };
-
-std::vector<std::int64_t> batches(const std::string& list) {
-  std::vector<std::int64_t> sizes;
-  for (const std::string& item : split_list(list)) sizes.push_back(parse_count("--batch", item, 1, 4096));
-  if (sizes.empty()) throw UsageError("--batch: nothing was found, sizes such as 1,32,128 were needed");
-  return sizes;
-}
 
 Table table_of(const KernelsOptions& o, const ModelConfig& config, std::int64_t batch) {
   Table table;
@@ -60,6 +56,7 @@ Table table_of(const KernelsOptions& o, const ModelConfig& config, std::int64_t 
     EngineOptions options = engine_options(o.model);
     const auto backend = open_backend(options, config);
     table.shape.dtype = backend->compute_dtype();
+    table.device = backend->describe();
     measured = time_operations(*backend, config, table.shape);
   }
   for (OperationCost& cost : decode_step_costs(config, table.shape)) {
@@ -105,8 +102,8 @@ std::string as_markdown(const KernelsOptions& o, const ModelConfig& config, cons
   return out;
 }
 
-std::string as_json(const KernelsOptions& o, const ModelConfig& config, const std::vector<Table>& tables) {
-  OrderedJson rows = OrderedJson::array();
+std::vector<OrderedJson> rows_of(const KernelsOptions& o, const ModelConfig& config, const std::vector<Table>& tables) {
+  std::vector<OrderedJson> rows;
   for (const Table& t : tables)
     for (const Row& row : t.rows) {
       OrderedJson entry = {
@@ -120,7 +117,41 @@ std::string as_json(const KernelsOptions& o, const ModelConfig& config, const st
       }
       rows.push_back(std::move(entry));
     }
-  return rows.dump(2) + "\n";
+  return rows;
+}
+
+BenchReport report_of(const KernelsOptions& o, const ModelConfig& config, const std::vector<Table>& tables) {
+  BenchReport report;
+  report.benchmark = "kernels";
+  report.title = "What a decode step moves and computes";
+  report.timed = o.measure;
+  report.keys = {"model", "batch", "context", "dtype", "operation", "launches"};
+  report.measures = {"bytes", "flop", "floor_us"};
+  report.columns = {{.field = "operation", .title = "operation"},
+                    {.field = "batch", .title = "batch"},
+                    {.field = "context", .title = "context"},
+                    {.field = "launches", .title = "launches"},
+                    {.field = "bytes", .title = "MB", .places = 3, .scale = 1e-6},
+                    {.field = "flop", .title = "GFLOP", .places = 3, .scale = 1e-9},
+                    {.field = "floor_us", .title = "floor us", .places = 2}};
+  if (o.measure) {
+    report.measures.insert(report.measures.end(), {"measured_us", "gb_s"});
+    report.columns.push_back({.field = "measured_us", .title = "measured us", .places = 2});
+    report.columns.push_back({.field = "gb_s", .title = "GB/s", .places = 1});
+  }
+  using Kind = BenchFigure::Kind;
+  report.figures = {{.kind = Kind::kIntervals,
+                     .caption = o.measure ? "Time of each operation in a step" : "Floor of each operation in a step",
+                     .axis = "us",
+                     .fields = {o.measure ? "measured_us" : "floor_us"},
+                     .names = {o.measure ? "median of 5" : "what cannot be undercut"}}};
+  report.markdown = as_markdown(o, config, tables);
+  report.machine = machine_block();
+  report.machine["device"] = o.measure ? OrderedJson(tables.front().device) : OrderedJson();
+  report.machine["model"] = config.name;
+  report.settings = {{"peak_bandwidth_gb_s", o.peak_gb_s}, {"peak_tflop_s", o.peak_tflop_s}};
+  report.rows = rows_of(o, config, tables);
+  return report;
 }
 
 int bench_kernels(const KernelsOptions& o) {
@@ -130,12 +161,11 @@ int bench_kernels(const KernelsOptions& o) {
   if (o.context > config.max_positions)
     throw UsageError(
         cat("--context: found ", o.context, ", at most the model's ", config.max_positions, " was needed"));
+  const std::vector<std::int64_t> batches = parse_grid("--batch", o.batch, 1, 4096);
+  BenchOutput output(o.output, "kernels");
   std::vector<Table> tables;
-  for (const std::int64_t batch : batches(o.batch)) tables.push_back(table_of(o, config, batch));
-  ResultFile output(o.output);
-  output.write(o.format == "json" ? as_json(o, config, tables) : as_markdown(o, config, tables));
-  output.finish();
-  return kDone;
+  for (const std::int64_t batch : batches) tables.push_back(table_of(o, config, batch));
+  return output.write(report_of(o, config, tables));
 }
 
 }  // namespace
@@ -144,16 +174,20 @@ Command add_bench_kernels(CLI::App& bench) {
   CLI::App* const app = bench.add_subcommand(
       "kernels", "What a decode step costs: bytes, FLOP and floor of every kernel, and its time here");
   const auto o = std::make_shared<KernelsOptions>();
-  add_model_options(*app, o->model);
+  add_text(*app, "--model", o->model.model, "PATH",
+           "Hugging Face folder or .gguf file; left out: the embedded tiny-reasoner");
+  add_text(*app, "--device", o->model.device, known_devices(), "where --measure computes");
+  add_choice(*app, "--dtype", o->model.dtype, {"auto", "bf16", "f32"}, "of products and KV pages");
+  add_count(*app, "--threads", o->model.threads, 1, 4096, "processor threads; left out: all cores");
+  app->add_flag("--batch-invariant", o->model.batch_invariant, "products as with this flag of other verbs");
   add_text(*app, "--shape", o->shape, join(known_shapes(), "|"), "a model by its shape alone, without its file");
-  add_text(*app, "-b,--batch", o->batch, "N,N,...", "sequences of a step (1)");
+  add_text(*app, "-b,--batch", o->batch, "LIST", "sequences of a step (1)");
   add_count(*app, "--context", o->context, 1, std::int64_t{1} << 24,
             "positions of each sequence (4096, or the model's context)");
   add_real(*app, "--peak-bandwidth", o->peak_gb_s, 1e-3, 1e9, "GB/s of the device's memory (3350: H100 SXM)");
   add_real(*app, "--peak-flops", o->peak_tflop_s, 1e-6, 1e9, "TFLOP/s of its products (989: H100 SXM, bf16)");
   app->add_flag("--measure", o->measure, "also run every operation on --device and print its time");
-  add_choice(*app, "--format", o->format, {"md", "json"}, "of the result (md)");
-  add_text(*app, "--output", o->output, "FILE", "or - for stdout (the default)");
+  add_bench_output_options(*app, o->output);
   app->footer(kExamples);
   return {app, [o] { return bench_kernels(*o); }};
 }

@@ -138,7 +138,8 @@ BenchReport new_report(const LatencyOptions& o) {
     report.figures.push_back({.kind = Kind::kIntervals,
                               .caption = "Latency of a batch",
                               .axis = "s",
-                              .fields = {"median_latency", "latency_range"}});
+                              .fields = {"median_latency", "latency_range"},
+                              .names = {"median, lowest to highest"}});
   report.notes = {"All requests of a batch are submitted at once; random token ids, greedy, end-of-text ignored.",
                   "Depth: positions that the prefix cache holds before the clock starts, in whole pages of 32; prompts "
                   "are new every time.",

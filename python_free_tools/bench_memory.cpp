@@ -137,6 +137,7 @@ BenchReport new_report(const MemoryOptions& o, std::uint64_t memory) {
   BenchReport report;
   report.benchmark = "memory";
   report.title = "Memory of weights, cache, gauges, and of hidden states if they were stored";
+  report.timed = false;
   report.keys = {"model", "dtype", "source", "context", "batch"};
   report.measures = {"weights_bytes", "kv_bytes", "gauge_bytes", "total_bytes", "sequences"};
   constexpr double kGb = 1e-9;

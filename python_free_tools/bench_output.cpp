@@ -88,6 +88,9 @@ BenchOutput::BenchOutput(const BenchOutputOptions& options, const std::string& b
 }
 
 int BenchOutput::write(BenchReport report) {
+  if (report.timed)
+    if (std::string busy = busy_machine(report.machine, options_.quiet); !busy.empty())
+      report.notes.push_back(std::move(busy));
   if (compare_) report.comparison = compare_bench(report, *compare_, options_.compare);
   const auto text = [&] {
     if (options_.format == "json") return bench_json(report);
@@ -111,6 +114,17 @@ DType compute_dtype(const Engine& engine) {
 
 std::uint64_t machine_memory() {
   return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::string busy_machine(const OrderedJson& machine, bool quiet) {
+  const auto cores = machine.value("cores", std::int64_t{1});
+  const auto load = machine.find("load");
+  if (load == machine.end() || !load->is_number() || load->get<double>() < 0.5 * static_cast<double>(cores)) return "";
+  const std::string text =
+      fmt::format("other work had the machine when this began (load {:.1f} on {} cores): times are disturbed",
+                  load->get<double>(), cores);
+  if (!quiet) std::fputs(cat("kvgauge: warning: ", text, "\n").c_str(), stderr);
+  return text + ".";
 }
 
 OrderedJson machine_block() {

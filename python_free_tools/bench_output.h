@@ -47,6 +47,9 @@ class BenchOutput {
   std::optional<Json> compare_;
 };
 
+/// A sentence for the notes if other work had the machine when it began; else empty. Unless `quiet`, also on stderr.
+std::string busy_machine(const OrderedJson& machine, bool quiet);
+
 /// The machine and the build: cpu, cores, memory_bytes, isa, version, commit, build, date, load.
 OrderedJson machine_block();
 /// With device, threads, dtype, model and model_sha256 of an engine behind them.

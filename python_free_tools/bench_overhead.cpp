@@ -285,6 +285,7 @@ BenchReport new_report(const OverheadOptions& o) {
                      .caption = "Time with it, divided by time without",
                      .axis = "ratio (1: costs nothing)",
                      .fields = {"ratio", "ratio_ci95"},
+                     .names = {"median of the pairs with its 95 % interval"},
                      .mark = 1}};
   report.notes = {
       "Each pair runs the same work off and on, one right after the other, in turns which comes first; ratio: median "

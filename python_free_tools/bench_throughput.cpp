@@ -98,6 +98,7 @@ struct Served {
   std::vector<RequestTimes> times;
   std::int64_t completed = 0, failed = 0, input_tokens = 0, cached_tokens = 0, output_tokens = 0, preemptions = 0;
   std::string first_error;
+  bool interrupted = false;  ///< requests are missing
 };
 
 /// Sends requests when they are due and steps the engine, with a clock.
@@ -110,22 +111,20 @@ class Server {
     const std::vector<Lengths> sizes = lengths(o_, seed);
     const std::vector<double> due = arrival_times(load.traffic, o_.prompts, seed);
     const std::vector<std::int32_t> shared = runner_.fresh_tokens(o_.prefix);
-    std::vector<Request> requests;
-    for (const Lengths& size : sizes) requests.push_back(request(shared, size));
     served_ = {};
     served_.times.resize(sizes.size());
     running_.clear();
     served_.begin = seconds_now();
     double full_until = 0;  // all places were taken
     std::size_t next = 0;
-    while (next < requests.size() || !running_.empty()) {
-      stop_if_asked();
+    while (next < sizes.size() || !running_.empty()) {
+      if (asked_to_stop()) break;
       double now = seconds_now();
-      while (next < requests.size() && served_.begin + due[next] <= now &&
+      while (next < sizes.size() && served_.begin + due[next] <= now &&
              (load.concurrency == 0 || std::ssize(running_) < load.concurrency)) {
         // When it was due, also within a step; or, if all places were taken then, when one became free.
         served_.times[next].sent = std::max(served_.begin + due[next], full_until);
-        running_.push_back({engine_.submit(std::move(requests[next])), next});
+        running_.push_back({engine_.submit(request(shared, sizes[next])), next});
         ++next;
       }
       if (running_.empty()) {
@@ -189,15 +188,16 @@ class Server {
       if (const auto progress = engine_.progress(one.number)) saw(one.index, progress->sampled, now);
     }
   }
-  void stop_if_asked() {
-    try {
-      runner_.check_interruption();
-    } catch (const BenchInterrupted&) {
-      for (const Running& one : running_) engine_.cancel(one.number);
-      while (engine_.next_finished()) {
-      }
-      throw;
+  // What has finished counts; the rest is dropped.
+  bool asked_to_stop() {
+    if (!runner_.interrupted()) return false;
+    for (const Running& one : running_) {
+      engine_.cancel(one.number);
+      served_.times[one.index].tokens.clear();
     }
+    while (engine_.next_finished()) {
+    }
+    return served_.interrupted = true;
   }
 
   BenchRunner& runner_;
@@ -281,16 +281,21 @@ BenchReport new_report(const ThroughputOptions& o) {
                     {.field = "p99_itl_ms", .title = "p99", .places = 2},
                     {.field = "median_e2el_ms", .title = "E2EL, ms", .places = 1}};
   using Kind = BenchFigure::Kind;
-  report.figures = {
-      {.kind = Kind::kIntervals,
-       .caption = "Output tokens a second",
-       .axis = "tokens a second",
-       .fields = {"output_throughput", "output_throughput_range"}},
-      {.kind = Kind::kIntervals, .caption = "Median time to first token", .axis = "ms", .fields = {"median_ttft_ms"}},
-      {.kind = Kind::kIntervals,
-       .caption = "99th percentile of the time between tokens",
-       .axis = "ms",
-       .fields = {"p99_itl_ms"}}};
+  report.figures = {{.kind = Kind::kIntervals,
+                     .caption = "Output tokens a second",
+                     .axis = "tokens a second",
+                     .fields = {"output_throughput", "output_throughput_range"},
+                     .names = {"all repeats, lowest to highest"}},
+                    {.kind = Kind::kIntervals,
+                     .caption = "Median time to first token",
+                     .axis = "ms",
+                     .fields = {"median_ttft_ms"},
+                     .names = {"median"}},
+                    {.kind = Kind::kIntervals,
+                     .caption = "99th percentile of the time between tokens",
+                     .axis = "ms",
+                     .fields = {"p99_itl_ms"},
+                     .names = {"99th percentile"}}};
   report.notes = {
       "Requests are sent when they are due by the clock and served oldest first with continuous batching; TTFT counts "
       "from when a request was due, or from when it got one of --max-concurrency places.",
@@ -341,30 +346,23 @@ int bench_throughput(const ThroughputOptions& o) {
   BenchReport report = new_report(o);
   report.machine = machine_block(runner.engine(), options);
   std::int64_t failed = 0;
-  try {
-    runner.expect(std::ssize(all) * o.repeats);
-    for (std::int64_t i = 0; i < o.warmup; ++i) {  // a batch, so that threads and memory are awake
-      ThroughputOptions few = o;
-      few.prompts = std::min(o.prompts, o.max_batch);
-      few.prefix = 0;
-      Server(runner, few, scores).serve({}, 0);
+  runner.expect(std::ssize(all) * o.repeats);
+  for (std::int64_t i = 0; i < o.warmup && report.complete; ++i) {  // a batch, so that threads and memory are awake
+    ThroughputOptions few = o;
+    few.prompts = std::min(o.prompts, o.max_batch);
+    few.prefix = 0;
+    report.complete = !Server(runner, few, scores).serve({}, 0).interrupted;
+  }
+  for (const Load& load : all) {
+    std::vector<Served> repeats;
+    for (std::int64_t repeat = 0; repeat < o.repeats && report.complete; ++repeat) {
+      repeats.push_back(Server(runner, o, scores).serve(load, static_cast<std::uint64_t>(o.model.seed + repeat)));
+      runner.measured();
+      failed += repeats.back().failed;
+      report.complete = !repeats.back().interrupted;
+      if (repeats.back().completed + repeats.back().failed == 0) repeats.pop_back();
     }
-    for (const Load& load : all) {
-      std::vector<Served> repeats;
-      try {
-        for (std::int64_t repeat = 0; repeat < o.repeats; ++repeat) {
-          repeats.push_back(Server(runner, o, scores).serve(load, static_cast<std::uint64_t>(o.model.seed + repeat)));
-          runner.measured();
-          failed += repeats.back().failed;
-        }
-      } catch (const BenchInterrupted&) {
-        if (!repeats.empty()) report.rows.push_back(row_of(o, load, repeats));
-        throw;
-      }
-      report.rows.push_back(row_of(o, load, repeats));
-    }
-  } catch (const BenchInterrupted&) {
-    report.complete = false;
+    if (!repeats.empty()) report.rows.push_back(row_of(o, load, repeats));
   }
   const int code = output.write(std::move(report));
   return code == kDone && failed > 0 ? kRowsFailed : code;

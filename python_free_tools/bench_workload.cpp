@@ -155,10 +155,6 @@ void BenchRunner::check_prefixes(const BatchRun& run, std::int64_t depth) const 
                            finished.cached_tokens, " of ", whole, " positions were left); raise it"));
 }
 
-void BenchRunner::check_interruption() const {
-  if (interruption_.requested()) throw BenchInterrupted();
-}
-
 void BenchRunner::expect(std::int64_t measurements) {
   progress_.emplace(quiet_ ? Progress::Style::kNone : Progress::style(false), measurements, 0);
 }

@@ -66,8 +66,7 @@ class BenchRunner {
   /// @throws UsageError if a request of a run did not find its whole pages of `depth` in the cache
   void check_prefixes(const BatchRun& run, std::int64_t depth) const;
 
-  /// @throws BenchInterrupted
-  void check_interruption() const;
+  bool interrupted() const { return interruption_.requested(); }
   void expect(std::int64_t measurements);
   void measured();  ///< one more
   void set_seed(std::uint64_t seed) { seed_ = seed; }

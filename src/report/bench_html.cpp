@@ -61,7 +61,8 @@ std::string intervals(const BenchReport& report, const BenchFigure& figure, int 
   return html_figure(figure.caption,
                      svg_forest(id, figure.caption, "A line per row; the same numbers are in the table.",
                                 round_axis(figure.axis, extent.low, extent.high), rows, marks),
-                     {{.classes = "c0", .label = "median with its 95 % interval", .dot = true}}, "wide");
+                     {{.classes = "c0", .label = figure.names.empty() ? "value" : figure.names.front(), .dot = true}},
+                     "wide");
 }
 
 std::string lines(const BenchReport& report, const BenchFigure& figure, int id) {
@@ -93,7 +94,7 @@ std::string lines(const BenchReport& report, const BenchFigure& figure, int id) 
     }
     std::sort(points.begin(), points.end(), [](const PlotPoint& a, const PlotPoint& b) { return a.x < b.x; });
     plot.line(points, series(i));
-    plot.dots(points, 5, series(i));
+    plot.dots(points, 5, fmt::format("c{}", i % kColours));
     legend.push_back({.classes = series(i), .label = groups[i].first});
   }
   return html_figure(figure.caption, plot.finish(), legend);

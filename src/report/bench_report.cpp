@@ -184,7 +184,10 @@ std::string bench_markdown(const BenchReport& report) {
     cells.emplace_back();
     for (const BenchColumn& column : report.columns) cells.back().push_back(bench_cell(row, column));
   }
-  put_table(out, head, cells, 1);
+  if (report.markdown.empty())
+    put_table(out, head, cells, 1);
+  else
+    out += report.markdown;
   if (!report.notes.empty()) out += cat("\n", join(report.notes, " "), "\n");
   if (report.comparison) out += comparison_markdown(report);
   return out;

@@ -27,7 +27,7 @@ struct BenchFigure {
   Kind kind = Kind::kLines;
   std::string caption, axis;  ///< the axis of the values, with its unit
   std::vector<std::string> fields;
-  std::vector<std::string> names = {};  ///< kStacked: of the parts, as the legend has them
+  std::vector<std::string> names = {};  ///< as the legend has them: kStacked of the parts, kIntervals of the one series
   std::string over = {};
   double scale = 1;
   std::optional<double> mark = {};
@@ -52,6 +52,8 @@ struct BenchReport {
   std::vector<BenchFigure> figures;
   std::vector<std::string> notes;  ///< how it was measured, a sentence or two each
   std::vector<OrderedJson> rows;
+  std::string markdown;  ///< tables for Markdown in place of one of all columns; may be empty
+  bool timed = true;     ///< rows hold times, which other work on the machine disturbs
   bool complete = true;  ///< false: it was interrupted, rows are missing
   std::optional<BenchComparison> comparison;
 };

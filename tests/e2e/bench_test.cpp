@@ -51,7 +51,8 @@ const std::vector<Small>& small() {
        2},
       {"overhead", {"-b", "1", "-p", "8", "-n", "4", "--pairs", "6", "--scores", "kv-coe"}, 3},
       {"memory", {"--context", "64,128", "--measure"}, 4},
-      {"memory", {"--shape", "all", "--context", "4096"}, 8}};
+      {"memory", {"--shape", "all", "--context", "4096"}, 8},
+      {"kernels", {"--shape", "llama-3.1-8b", "--batch", "1,32"}, 30}};
   return all;
 }
 
