@@ -11,6 +11,7 @@
 #include "kvgauge/error.h"
 #include "loader/model_config.h"
 #include "option_values.h"
+#include "question_prompts.h"
 #include "requests.h"
 #include "thinking_options.h"
 
@@ -129,6 +130,14 @@ int run(RunOptions& o) {
                 .candidates = candidates};
   job.open = [&o, scores](Engine& engine) -> std::function<Request(InputRow&)> {
     check_template(o.prompts, engine.files());
+    const std::optional<DifficultyHead>& head = o.thinking.head;
+    // The head of `label` and `train` says which prompts its d is for; one made elsewhere may not.
+    if (head && o.prompts.think == "auto" && head->template_set.find(' ') != std::string::npos) {
+      QuestionOptions questions;
+      questions.prompt_template = o.prompts.prompt_template;
+      questions.tags = o.thinking.text;
+      QuestionPrompts(engine, questions).check_head(*head, o.thinking.difficulty);
+    }
     const RequestMaker maker{.prompter = prompter_of(engine),
                              .prompts = o.prompts,
                              .sampling = o.sampling.params(o.job.seed),

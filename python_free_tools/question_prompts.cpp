@@ -1,6 +1,7 @@
 #include "question_prompts.h"
 
 #include "core/cat.h"
+#include "core/printable.h"
 #include "core/sha256.h"
 #include "kvgauge/error.h"
 #include "loader/model_files.h"
@@ -60,6 +61,12 @@ QuestionPrompts::QuestionPrompts(const Engine& engine, const QuestionOptions& op
   const std::string hash =
       sha256_hex(cat(rendered, '\0', style_.text.open, '\0', style_.text.close, '\0', style_.text.fast_prefix));
   id_ = cat(paper_ ? "paper " : "native ", hash.substr(0, 12));
+}
+
+void QuestionPrompts::check_head(const DifficultyHead& head, const std::string& path) const {
+  if (head.template_set != id_)
+    throw InputError(cat(path, ": template set '", printable(head.template_set), "' was found, '", id_,
+                         "' was needed, as the prompt set, --prompt-template and the think tags make it"));
 }
 
 std::string QuestionPrompts::paper_text(const std::string& question, const char* ability) const {

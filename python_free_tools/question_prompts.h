@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "control/difficulty_head.h"
 #include "engine/prompt.h"
 #include "engine/think_tags.h"
 #include "grade/grader.h"
@@ -43,6 +44,8 @@ class QuestionPrompts {
   std::vector<std::int32_t> fast(const InputRow& row) const { return tokens(row, "direct answering"); }
   /// The set's name and 12 digits of a hash over what it writes: prompts of equal ids are made alike.
   const std::string& id() const { return id_; }
+  /// @param path the head's file @throws InputError unless it was trained on prompts that are made like these
+  void check_head(const DifficultyHead& head, const std::string& path) const;
 
  private:
   std::vector<std::int32_t> tokens(const InputRow& row, const char* ability) const;

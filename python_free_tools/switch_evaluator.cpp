@@ -55,11 +55,7 @@ SwitchEvaluator::SwitchEvaluator(const SwitchEvalOptions& options, std::vector<H
       engine_(engine),
       prompts_(engine, options.questions),
       runner_(engine, runner_options()) {
-  for (const Head& head : heads_)
-    if (head.head.template_set != prompts_.id())
-      throw InputError(cat(head.path, ": template set '", printable(head.head.template_set), "' was found, '",
-                           prompts_.id(),
-                           "' was needed, as --prompt-set, --prompt-template and the think tags make it"));
+  for (const Head& head : heads_) prompts_.check_head(head.head, head.path);
   for (const Head& head : heads_) engine_.use_difficulty_head(head.head);  // refuses one of another model
 }
 

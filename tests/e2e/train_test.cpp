@@ -125,6 +125,17 @@ TEST(Train, RunGivesWhatTheWeightsSay) {
     most = std::max(most, d);
   }
   EXPECT_GT(most - least, 1e-3);
+
+  // The head is for prompts of this chat template with nothing around the question.
+  std::vector<std::string> automatic = {
+      "run",        "--input", job.questions_file, "--difficulty", job.head,       "--think", "auto",   "--tau", "0",
+      "--tau-fast", "-1e6",    "--tau-slow",       "1e6",          "--max-tokens", "2",       "--quiet"};
+  EXPECT_EQ(kvgauge(automatic).exit, 0);
+  automatic.insert(automatic.end(), {"--prompt-template", "Think of {question}"});
+  const Outcome refused = kvgauge(automatic);
+  EXPECT_EQ(refused.exit, 3);
+  EXPECT_NE(refused.err.find("head.safetensors: template set 'native "), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("--prompt-template"), std::string::npos) << refused.err;
 }
 
 // The windows are read and the head is trained where the model runs.
