@@ -3,6 +3,7 @@
 #   scripts/performance.sh [STEP...]     all steps, in the order of the list, or those named:
 #     limits    what the machine can read and multiply                                          (a minute)
 #     latency   prefill of 512, decode of 1, 16 and 32 sequences, decode at depth 1,024; three models, three types
+#     products  the matrix products of a step alone, for 1, 16, 32 and 512 rows: the rate that steps are held against
 #     overhead  what gauges cost, in pairs                                                      (half an hour)
 #     batch     time of a step over the number of sequences, 1 to 128
 #     context   time of a step over the context, 128 to 8k
@@ -22,13 +23,13 @@ repeats=${REPEATS:-5}
 models="SmolLM2-135M qwen2.5-0.5b qwen3-0.6b"
 types="BF16 Q8_0 Q4_0"
 prompt=512 tokens=64 batches=1,16,32 depth=1024 pairs=40 rows="1000 10000 100000" questions=200
-all_batches="1-128*2" all_depths="128-4096*2,8032" instruction=1000 sharing=100 few=
+product_rows=1,16,32,512 all_batches="1-128*2" all_depths="128-4096*2,8032" instruction=1000 sharing=100 few=
 if [ -n "${QUICK-}" ]; then
   repeats=1 models=SmolLM2-135M types="BF16 Q4_0" prompt=64 tokens=4 batches=1,2 depth=64 pairs=6 rows="50 100" questions=3
-  all_batches=1,2 all_depths=32,64 instruction=64 sharing=4 few="-n 2 -p 16 -b 1 --warmup 0"
+  product_rows=1,2 all_batches=1,2 all_depths=32,64 instruction=64 sharing=4 few="-n 2 -p 16 -b 1 --warmup 0"
 fi
 
-steps="limits latency overhead batch context rows prefix memory job"
+steps="limits latency products overhead batch context rows prefix memory job"
 for step in "$@"; do
   case " $steps " in
     *" $step "*) ;;
@@ -108,6 +109,23 @@ latency() {
       measure "prefill-$model-$type" "$file" latency -p "$prompt" -n 1 -b 1 -r "$repeats"
       measure "decode-$model-$type" "$file" latency -p 16 -n "$tokens" -b "$batches" -r "$repeats"
       measure "depth-$model-$type" "$file" latency -p 16 -n "$tokens" -b 1 -d "$depth" -r "$repeats"
+    done
+  done
+}
+
+products() {
+  for model in $models; do
+    for type in $types; do
+      file=$(model_file "$model" "$type")
+      echo "kvgauge bench kernels --measure -b $product_rows --context 64 --model $file"
+      "$kvgauge" bench kernels --measure -b "$product_rows" --context 64 --model "$file" --threads "$threads" --format json --output "$out/products-$model-$type.json" --quiet
+      awk '
+        { gsub(/[",]/, "") }
+        $1 == "batch:" { rows = $2 }
+        $1 == "operation:" { linear = $2 == "linear"; head = $3 == "head" }
+        $1 == "measured_us:" && linear { if (head) heads[rows] = $2; else { if (!(rows in layers)) order[++n] = rows; layers[rows] += $2 } }
+        END { for (i = 1; i <= n; ++i) { r = order[i]; printf "  rows: %d; products of the layers, ms: %.2f; head, ms: %.2f\n", r, layers[r] / 1000, heads[r] / 1000 } }
+      ' "$out/products-$model-$type.json"
     done
   done
 }

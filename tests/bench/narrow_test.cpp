@@ -53,8 +53,8 @@ TEST(Narrow, SameBytesAsThePackageGguf) {
 //   Q4_0, Q5_0  a step of a/8, a/16, where the end of the other sign is clipped
 //   Q4_K  group of 32: half a step of (top + minimum)/15, both of which may be rounded up by a 63rd of the largest of
 //   the block Q6_K  group of 16: half a step of a/31, rounded up by a 127th of the largest of the block
-double bound(StoredType type, const float* group, const float* block) {
-  const double a = extent(group, 32), all = extent(block, 256), half = 0x1p-11;
+double bound(StoredType type, const float* group, std::size_t values, const float* block) {
+  const double a = extent(group, values), all = extent(block, 256), half = 0x1p-11;
   switch (type) {
     case StoredType::kF32: return 0;
     case StoredType::kF16: return a * half;
@@ -65,7 +65,7 @@ double bound(StoredType type, const float* group, const float* block) {
     case StoredType::kQ4_1: return 2 * a / 15 * (0.5 + 15 * half) + a * half;
     case StoredType::kQ4_K:
       return 0.5 * (2 * a + all / 63) / 15 + 0.5 * 2 * (all + all / 63) / 15 / 63 + all * 2 * half;
-    case StoredType::kQ6_K: return 0.5 * (extent(group, 16) / 31 + all / 31 / 127) * (1 + 2 * half);
+    case StoredType::kQ6_K: return 0.5 * (a / 31 + all / 31 / 127) * (1 + 2 * half);
     default: return -1;
   }
 }
@@ -84,7 +84,7 @@ TEST(Narrow, ValuesComeBackWithinTheStepOfTheirGroup) {
       const std::size_t group = type == StoredType::kQ6_K ? 16 : 32;
       for (std::size_t i = 0; i < values.size(); ++i)
         ASSERT_LE(std::fabs(back[i] - values[i]),
-                  bound(type, &values[i / group * group], &values[i / 256 * 256]) * (1 + 1e-5))
+                  bound(type, &values[i / group * group], group, &values[i / 256 * 256]) * (1 + 1e-5))
             << name(type) << " value " << i << ": " << values[i] << " came back as " << back[i];
     }
   }
