@@ -123,6 +123,10 @@ OrderedJson measured(const MemoryOptions& o, const GridPoint& point, std::uint64
   OrderedJson row = row_of(config, dtype, "measured", point, costs, stats.weight_bytes + stats.table_bytes,
                            stats.kv_bytes, gauged > filled ? gauged - filled : 0, memory);
   row["activation_bytes"] = stats.activation_bytes;
+  if (!runner.engine().describe().starts_with("cpu")) {  // the arenas are not in this process
+    row["gauge_bytes"] = costs.gauges(point.batch, point.depth);
+    return row;
+  }
   row["resident_before_bytes"] = before;
   row["resident_loaded_bytes"] = loaded - before;
   row["resident_filled_bytes"] = filled - before;

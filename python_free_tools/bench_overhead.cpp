@@ -7,6 +7,7 @@
 #include "bench_output.h"
 #include "bench_workload.h"
 #include "core/cat.h"
+#include "core/check.h"
 #include "decode_loop.h"
 #include "kvgauge/error.h"
 #include "measure/value_grid.h"
@@ -28,15 +29,15 @@ Examples:
   kvgauge bench overhead --phase decode -b 1 -d 0,1024 --scores 'kv-coe;coe;second-pass;copy-kv;copy-new-kv;store-hidden' --format html --output o.html
 )";
 
-constexpr std::int64_t kShortPrompt = 16;  // in front of what decode and score measure
-constexpr std::int64_t kLeastPairs = 6;    // fewer have no 95 % interval
+constexpr std::int64_t kShortPrompt = 8;  // in front of what decode and score measure
+constexpr std::int64_t kLeastPairs = 6;   // fewer have no 95 % interval
 
 struct OverheadOptions {
   BenchModelOptions model;
   BenchOutputOptions output;
   std::string phases = "prefill,decode,score", batch, depth = "0", difficulty;
   std::vector<std::string> scores = {"kv-coe;kv-coe,prob;difficulty"};
-  std::int64_t prompt = 128, generated = 32, pairs = 40, warmup = 2, interval = 16, window = 32, window_layers = 8;
+  std::int64_t prompt = 128, generated = 16, pairs = 80, warmup = 2, interval = 16, window = 32, window_layers = 8;
 };
 
 enum class Phase : std::uint8_t { kPrefill, kDecode, kScore };
@@ -99,7 +100,9 @@ class EngineSide {
   }
   Measured measure(const Cell& cell, bool on) {
     if (cell.point.depth > 0 && cell.phase != Phase::kDecode) next_pair(cell);
+    const EngineStats before = runner_.engine().stats();
     const BatchRun run = runner_.run(requests(cell, on));
+    check_gauges(cell, on, before, runner_.engine().stats());
     if (!(on && cell.mode->spec.coe)) runner_.check_prefixes(run, cell.point.depth);
     if (cell.phase != Phase::kDecode) {
       const std::int64_t each = cell.point.prompt - (cell.phase == Phase::kScore ? 1 : 0);
@@ -111,6 +114,19 @@ class EngineSide {
   }
 
  private:
+  // What was to be measured did happen, and on this side only.
+  void check_gauges(const Cell& cell, bool on, const EngineStats& before, const EngineStats& after) const {
+    const bool gauges = on && cell.mode->kind == OverheadMode::Kind::kScores;
+    const auto check = [&](const char* group, bool wanted, std::int64_t calls) {
+      KVGAUGE_CHECK(calls == 0 || (gauges && wanted), group, " ran ", calls, " times where it is off");
+      if (gauges && wanted && calls == 0)
+        throw UsageError(cat("--n-prompt, --n-gen: ", name(cell.phase), " of ", cell.point.describe(), " leaves ",
+                             group, " nothing to read; raise them"));
+    };
+    check("kv-coe", cell.mode->spec.kv_coe, after.gauge_calls - before.gauge_calls);
+    check("prob", cell.mode->spec.prob, after.stats_calls - before.stats_calls);
+    check("difficulty", cell.mode->difficulty, after.difficulty_calls - before.difficulty_calls);
+  }
   std::vector<Request> requests(const Cell& cell, bool on) const {
     std::vector<Request> out(prompts_.size());
     for (std::size_t i = 0; i < out.size(); ++i) {
@@ -291,7 +307,7 @@ BenchReport new_report(const OverheadOptions& o) {
       "Each pair runs the same work off and on, one right after the other, in turns which comes first; ratio: median "
       "of "
       "the pairs' time on / time off, interval: order statistics of the pairs' ratios (sign test).",
-      "decode: steps in which every sequence decodes, behind prompts of 16; prefill: all steps of prompts alone, the "
+      "decode: steps in which every sequence decodes, behind prompts of 8; prefill: all steps of prompts alone, the "
       "gauge over all positions; score: given answers, nothing generated, off computes no logits.",
       "Random token ids, greedy, end-of-text ignored; the prefix cache is off at depth 0.",
       "difficulty: a look every --interval tokens in decode, at the end of the prompt elsewhere. copy-kv, copy-new-kv "
@@ -316,6 +332,10 @@ int bench_overhead(const OverheadOptions& o) {
   const std::vector<Cell> all = cells(o, modes);
   if (!o.difficulty.empty() && std::none_of(modes.begin(), modes.end(), [](const auto& m) { return m.difficulty; }))
     throw UsageError("--difficulty: no list of --scores has difficulty; add it");
+  for (const Cell& cell : all)
+    if (cell.phase == Phase::kDecode && cell.mode->difficulty && o.generated < o.interval)
+      throw UsageError(cat("--n-gen: ", o.generated, " decode steps see no look at the difficulty, which comes every ",
+                           o.interval, " (--interval); raise it to that"));
   std::vector<GridPoint> points;
   for (const Cell& cell : all) points.push_back(cell.point);
   EngineOptions options = engine_options(o.model);
@@ -348,9 +368,9 @@ Command add_bench_overhead(CLI::App& bench) {
   add_text(*app, "-d,--depth", o->depth, "LIST", "positions in the cache before (0)");
   add_count(*app, "-p,--n-prompt", o->prompt, 1, kMany,
             "tokens of each prompt that prefill computes, and of each answer that is scored (128)");
-  add_count(*app, "-n,--n-gen", o->generated, 1, kMany, "timed decode steps of a measurement (32)");
+  add_count(*app, "-n,--n-gen", o->generated, 1, kMany, "timed decode steps of a measurement (16)");
   add_count(*app, "-r,--pairs", o->pairs, 1, 1000000,
-            "of measurements for each row; under 6 there is no interval (40)");
+            "of measurements for each row; under 6 there is no interval (80)");
   add_count(*app, "--warmup", o->warmup, 0, 1000000, "pairs before them that do not count (2)");
   add_count(*app, "--interval", o->interval, 1, kMany, "decoded tokens between looks at the difficulty (16)");
   add_count(*app, "--window", o->window, 1, kMany, "positions that a look reads, without --difficulty (32)");

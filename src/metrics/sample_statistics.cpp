@@ -62,14 +62,17 @@ Interval median_interval(std::vector<double> values, double coverage) {
 
 PairedRatio paired_ratio(std::span<const double> off, std::span<const double> on) {
   KVGAUGE_CHECK(off.size() == on.size(), off.size(), " times without and ", on.size(), " with");
-  std::vector<double> ratios;
-  for (std::size_t i = 0; i < off.size(); ++i) ratios.push_back(on[i] / off[i]);
-  const SampleSummary summary = summarize(ratios);
+  std::vector<double> ratios, logarithms;
+  for (std::size_t i = 0; i < off.size(); ++i) {
+    ratios.push_back(on[i] / off[i]);
+    logarithms.push_back(std::log(ratios.back()));
+  }
+  const SampleSummary summary = summarize(std::move(logarithms));
   return {.pairs = summary.n,
-          .ratio = summary.median,
+          .ratio = std::exp(summary.median),
           .ci95 = median_interval(std::move(ratios)),
-          .q25 = summary.q25,
-          .q75 = summary.q75};
+          .q25 = std::exp(summary.q25),
+          .q75 = std::exp(summary.q75)};
 }
 
 }  // namespace kvgauge

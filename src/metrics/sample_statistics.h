@@ -28,7 +28,8 @@ SampleSummary summarize(std::vector<double> values);
 /// probability. NaN where there are too few values for any such k (under 6 for 95 %).
 Interval median_interval(std::vector<double> values, double coverage = 0.95);
 
-/// What a change costs, from pairs that were measured side by side: ratio = time with it / time without.
+/// What a change costs, from pairs that were measured side by side: ratio = time with it / time without. Between two
+/// ratios means are geometric, so that exchanging the sides gives the reciprocal.
 struct PairedRatio {
   std::int64_t pairs = 0;
   double ratio = kUndefined;  ///< median of the pairs' ratios

@@ -126,8 +126,8 @@ TEST(Bench, OverheadHasEveryPhaseModeAndField) {
     EXPECT_GT(row["ratio"], 0);
     EXPECT_LE(row["ratio_ci95"][0], row["ratio"]);
     EXPECT_GE(row["ratio_ci95"][1], row["ratio"]);
-    // Two sequences: four steps each; prompts of 8; 16 in front of what is scored, whose last token is not fed.
-    EXPECT_EQ(row["tokens"], row["phase"] == "decode" ? 8 : row["phase"] == "prefill" ? 16 : 46);
+    // Two sequences: four steps each; prompts of 8; 8 in front of what is scored, whose last token is not fed.
+    EXPECT_EQ(row["tokens"], row["phase"] == "decode" ? 8 : row["phase"] == "prefill" ? 16 : 30);
     ++(row["kind"] == "gauges" ? gauges : alternatives);
   }
   EXPECT_EQ(gauges, 3u * 2 * 4);
@@ -230,6 +230,9 @@ TEST(Bench, RefusesBeforeTheModelIsLoaded) {
   expect_refusal("overhead", {"--scores", "kv-coe,copy-kv"}, 2, "'copy-kv' is measured by itself");
   expect_refusal("overhead", {"--scores", "kv-coe;"}, 2, "--scores: found ''");
   expect_refusal("overhead", {"--phase", "prefill", "--scores", "copy-kv"}, 2, "--phase: no decode");
+  expect_refusal("overhead", {"-n", "15"}, 2, "--n-gen: 15 decode steps see no look");
+  expect_refusal("overhead", {"-p", "1", "--phase", "score", "-b", "1", "--scores", "kv-coe"}, 2,
+                 "leaves kv-coe nothing to read");
   expect_refusal("overhead", {"--difficulty", "x", "--scores", "kv-coe"}, 2, "--difficulty: no list");
   expect_refusal("throughput", {"--request-rate", "fast"}, 2, "--request-rate: found 'fast'");
   expect_refusal("throughput", {"--burstiness", "2"}, 2, "--burstiness");

@@ -63,6 +63,12 @@ TEST(SampleStatistics, RatiosArePairedBeforeTheirMedianIsTaken) {
   EXPECT_DOUBLE_EQ(r.ratio, 1.1);
   EXPECT_DOUBLE_EQ(r.ci95.low, 1.1);
   EXPECT_DOUBLE_EQ(r.ci95.high, 1.1);
+  // Whoever runs first is twice as slow: 0.5 and 2 in turns cost nothing.
+  const std::vector<double> turns = {2, 1, 2, 1, 2, 1, 2, 1}, others = {1, 2, 1, 2, 1, 2, 1, 2};
+  EXPECT_DOUBLE_EQ(paired_ratio(turns, others).ratio, 1);
+  EXPECT_DOUBLE_EQ(paired_ratio({off.data(), 4}, std::vector<double>{12, 9, 11, 25}).ratio *
+                       paired_ratio(std::vector<double>{12, 9, 11, 25}, {off.data(), 4}).ratio,
+                   1);
   const PairedRatio spread =
       paired_ratio(std::vector<double>(8, 2.0), std::vector<double>{2, 2.2, 1.8, 2.1, 1.9, 2.4, 2, 2});
   EXPECT_DOUBLE_EQ(spread.ratio, 1);
