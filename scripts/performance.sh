@@ -22,11 +22,11 @@ threads=${THREADS:-$(nproc)}
 repeats=${REPEATS:-5}
 models="SmolLM2-135M qwen2.5-0.5b qwen3-0.6b"
 types="BF16 Q8_0 Q4_0"
-prompt=512 tokens=64 batches=1,16,32 depth=1024 pairs=40 rows="1000 10000 100000" questions=200
+prompt=512 tokens=64 batches=1,16,32 depth=1024 pairs=80 rows="1000 10000 100000" questions=200
 product_rows=1,16,32,512 all_batches="1-128*2" all_depths="128-4096*2,8032" instruction=1000 sharing=100 few=
 if [ -n "${QUICK-}" ]; then
   repeats=1 models=SmolLM2-135M types="BF16 Q4_0" prompt=64 tokens=4 batches=1,2 depth=64 pairs=6 rows="50 100" questions=3
-  product_rows=1,2 all_batches=1,2 all_depths=32,64 instruction=64 sharing=4 few="-n 2 -p 16 -b 1 --warmup 0"
+  product_rows=1,2 all_batches=1,2 all_depths=32,64 instruction=64 sharing=4 few="-n 2 -p 16 -b 1 --warmup 0 --interval 2"
 fi
 
 steps="limits latency products overhead batch context rows prefix memory job"
