@@ -1,8 +1,8 @@
-// Writes GGUF models to measure with: random weights in a known shape, or another file's weights in another type.
+// Writes GGUF models to measure with: random weights in a known shape, or a model's weights in another type.
 //   random_gguf_bench --shape smollm2-135m|qwen2.5-0.5b|qwen3-0.6b|... --type
 //   F32|F16|BF16|Q8_0|Q4_0|Q4_1|Q5_0|Q4_K|Q6_K
 //                     --output FILE [--tokenizer FILE.gguf] [--seed N]
-//   random_gguf_bench --weights FILE.gguf --type ... --output FILE
+//   random_gguf_bench --weights FILE.gguf|FOLDER --type ... --output FILE
 // The types of a file's matrices are those that llama-quantize would choose (models/gguf_models.h).
 #include <fmt/format.h>
 

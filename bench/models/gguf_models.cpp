@@ -13,6 +13,7 @@
 #include "core/rng.h"
 #include "kvgauge/error.h"
 #include "loader/gguf.h"
+#include "loader/model_files.h"
 #include "models/gguf_output.h"
 #include "models/narrow.h"
 
@@ -44,55 +45,60 @@ void set_type(GgufOutput& file, StoredType type) {
   if (is_quantized(type)) file.set_u32("general.quantization_version", 2);
 }
 
-/// One tensor to be drawn: each value is mean + deviation * N(0, 1).
-struct Drawn {
+/// One tensor of a file. Drawn at random, each value is mean + deviation * N(0, 1).
+struct Planned {
   std::string name;
+  TensorRole role;
+  std::int64_t layer;
   std::int64_t rows = 0, columns = 0;  // rows 0: a vector, which stays F32
   float mean = 0, deviation = 0;
   StoredType type = StoredType::kF32;
 };
 
-std::vector<Drawn> tensors_of(const ModelConfig& c, StoredType type) {
-  std::vector<Drawn> all;
-  const auto matrix = [&](std::string name, std::int64_t rows, std::int64_t columns, bool head = false) {
-    all.push_back({std::move(name), rows, columns, 0, 0.02f, type_in_file(type, head, columns)});
+std::vector<Planned> tensors_of(const ModelConfig& c, StoredType type) {
+  std::vector<Planned> all;
+  std::int64_t layer = -1;
+  std::string p;
+  const auto matrix = [&](const char* name, TensorRole role, std::int64_t rows, std::int64_t columns,
+                          bool head = false) {
+    all.push_back({p + name, role, layer, rows, columns, 0, 0.02f, type_in_file(type, head, columns)});
   };
-  const auto norm = [&](std::string name, std::int64_t size) {
-    all.push_back({std::move(name), 0, size, 1, 0.05f, StoredType::kF32});
+  const auto norm = [&](const char* name, TensorRole role, std::int64_t size) {
+    all.push_back({p + name, role, layer, 0, size, 1, 0.05f, StoredType::kF32});
   };
-  const auto bias = [&](std::string name, std::int64_t size) {
-    all.push_back({std::move(name), 0, size, 0, 0.1f, StoredType::kF32});
+  const auto bias = [&](const char* name, TensorRole role, std::int64_t size) {
+    all.push_back({p + name, role, layer, 0, size, 0, 0.1f, StoredType::kF32});
   };
   const std::int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-  matrix("token_embd.weight", c.vocab, c.hidden, c.tied_head);
-  norm("output_norm.weight", c.hidden);
-  if (!c.tied_head) matrix("output.weight", c.vocab, c.hidden, true);
-  for (std::int64_t layer = 0; layer < c.layers; ++layer) {
-    const std::string p = cat("blk.", layer, ".");
-    norm(p + "attn_norm.weight", c.hidden);
-    norm(p + "ffn_norm.weight", c.hidden);
-    matrix(p + "attn_q.weight", q, c.hidden);
-    matrix(p + "attn_k.weight", kv, c.hidden);
-    matrix(p + "attn_v.weight", kv, c.hidden);
-    matrix(p + "attn_output.weight", c.hidden, q);
+  matrix("token_embd.weight", TensorRole::kEmbedding, c.vocab, c.hidden, c.tied_head);
+  norm("output_norm.weight", TensorRole::kOutputNorm, c.hidden);
+  if (!c.tied_head) matrix("output.weight", TensorRole::kOutputHead, c.vocab, c.hidden, true);
+  for (layer = 0; layer < c.layers; ++layer) {
+    p = cat("blk.", layer, ".");
+    norm("attn_norm.weight", TensorRole::kAttentionNorm, c.hidden);
+    norm("ffn_norm.weight", TensorRole::kFfnNorm, c.hidden);
+    matrix("attn_q.weight", TensorRole::kQ, q, c.hidden);
+    matrix("attn_k.weight", TensorRole::kK, kv, c.hidden);
+    matrix("attn_v.weight", TensorRole::kV, kv, c.hidden);
+    matrix("attn_output.weight", TensorRole::kAttentionOut, c.hidden, q);
     if (c.qkv_bias) {
-      bias(p + "attn_q.bias", q);
-      bias(p + "attn_k.bias", kv);
-      bias(p + "attn_v.bias", kv);
+      bias("attn_q.bias", TensorRole::kQBias, q);
+      bias("attn_k.bias", TensorRole::kKBias, kv);
+      bias("attn_v.bias", TensorRole::kVBias, kv);
     }
     if (c.qk_norm) {
-      norm(p + "attn_q_norm.weight", c.head_dim);
-      norm(p + "attn_k_norm.weight", c.head_dim);
+      norm("attn_q_norm.weight", TensorRole::kQNorm, c.head_dim);
+      norm("attn_k_norm.weight", TensorRole::kKNorm, c.head_dim);
     }
-    matrix(p + "ffn_gate.weight", c.intermediate, c.hidden);
-    matrix(p + "ffn_up.weight", c.intermediate, c.hidden);
-    matrix(p + "ffn_down.weight", c.hidden, c.intermediate);
+    matrix("ffn_gate.weight", TensorRole::kGate, c.intermediate, c.hidden);
+    matrix("ffn_up.weight", TensorRole::kUp, c.intermediate, c.hidden);
+    matrix("ffn_down.weight", TensorRole::kDown, c.hidden, c.intermediate);
   }
   return all;
 }
 
 /// Values [first, first + count) of a tensor, four for each counter (Box-Muller on 32-bit uniforms).
-void draw(const Drawn& tensor, std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count,
+void draw(const Planned& tensor, std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count,
           float* out) {
   std::array<float, 4> four{};
   for (std::int64_t i = first; i < first + count; ++i) {
@@ -139,7 +145,7 @@ void set_shape(GgufOutput& file, const ModelConfig& c) {
   file.set_f32(p + "attention.layer_norm_rms_epsilon", static_cast<float>(c.rms_norm_eps));
 }
 
-enum TokenKind : std::int32_t { kNormal = 1, kControl = 3, kUnused = 5 };
+enum TokenKind : std::int32_t { kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5 };
 
 void set_tokens(GgufOutput& file, std::vector<std::string> tokens, std::vector<std::int32_t> kinds,
                 std::int64_t vocab) {
@@ -200,14 +206,85 @@ void set_tokenizer_of(GgufOutput& file, const std::filesystem::path& donor, std:
   set_tokens(file, {tokens->begin(), tokens->end()}, {kinds.begin(), kinds.end()}, vocab);
 }
 
-bool is_matrix(const StoredTensor& t) { return t.rows > 1 && t.name.ends_with(".weight"); }
-
-void check_magnitudes(const StoredTensor& t, const std::vector<float>& values, std::string_view where) {
+void check_magnitudes(std::string_view tensor, const std::vector<float>& values, std::string_view where) {
   for (const float x : values)
     if (!(std::fabs(x) <= 65504))
       throw FormatError(
-          cat(where, ": tensor '", printable(t.name), "': holds ", x, ", finite values of at most 65504 were needed"));
+          cat(where, ": tensor '", printable(tensor), "': holds ", x, ", finite values of at most 65504 were needed"));
 }
+
+/// The name that GGUF has for how a tokenizer splits its texts.
+std::string pretokenizer_of(const TokenizerSpec& spec, std::string_view where) {
+  for (const char* name : {"gpt-2", "smollm", "llama-bpe", "qwen2"}) {
+    TokenizerSpec preset;
+    apply_gguf_pretokenizer(preset, name, where);
+    if (preset.ignore_merges == spec.ignore_merges &&
+        std::equal(preset.splits.begin(), preset.splits.end(), spec.splits.begin(), spec.splits.end(),
+                   [](const auto& a, const auto& b) { return a.pattern == b.pattern; }))
+      return name;
+  }
+  throw ConfigError(cat(where, ": the tokenizer splits texts in a way that GGUF has no name for"));
+}
+
+void set_tokenizer_of(GgufOutput& file, const ModelFiles& model, std::string_view where) {
+  const TokenizerSpec& spec = model.tokenizer();
+  std::vector<std::string> tokens = spec.tokens, merges;
+  std::vector<std::int32_t> kinds(tokens.size(), kNormal);
+  for (const AddedToken& added : spec.added) {
+    const auto id = static_cast<std::size_t>(added.id);
+    if (id >= tokens.size()) {
+      tokens.resize(id + 1);
+      kinds.resize(id + 1, kUnused);
+    }
+    tokens[id] = added.content;
+    kinds[id] = added.special ? kControl : kUserDefined;
+  }
+  for (const auto& [left, right] : spec.merges) merges.push_back(cat(left, ' ', right));
+  file.set_string("tokenizer.ggml.model", "gpt2");
+  file.set_string("tokenizer.ggml.pre", pretokenizer_of(spec, where));
+  file.set_strings("tokenizer.ggml.merges", merges);
+  const GenerationDefaults& generation = model.generation();
+  static constexpr std::array<const char*, 3> kEnds = {"eos", "eot", "eom"};
+  for (std::size_t i = 0; i < std::min(kEnds.size(), generation.eos.size()); ++i)
+    file.set_u32(cat("tokenizer.ggml.", kEnds[i], "_token_id"), static_cast<std::uint32_t>(generation.eos[i]));
+  if (generation.bos) file.set_u32("tokenizer.ggml.bos_token_id", static_cast<std::uint32_t>(*generation.bos));
+  file.set_bool("tokenizer.ggml.add_bos_token", !spec.prefix.empty());
+  if (model.chat_template()) file.set_string("tokenizer.chat_template", *model.chat_template());
+  set_tokens(file, std::move(tokens), std::move(kinds), model.config().vocab);
+}
+
+/// Row of a query or key matrix that GGUF keeps at `row`: it interleaves the halves of each head of a Llama.
+std::int64_t source_row(const ModelConfig& config, const Planned& t, std::int64_t row) {
+  if (config.architecture != Architecture::kLlama || (t.role != TensorRole::kQ && t.role != TensorRole::kK)) return row;
+  const std::int64_t at = row % config.head_dim;
+  return row - at + at / 2 + at % 2 * (config.head_dim / 2);
+}
+
+void rewrite_folder(const std::filesystem::path& from, const std::filesystem::path& path, StoredType type) {
+  const ModelFiles model = ModelFiles::open(from);
+  const ModelConfig& config = model.config();
+  if (config.rope_scaling)
+    throw ConfigError(cat(from.string(), ": its RoPE is scaled, a model without was needed: divisors are not written"));
+  GgufOutput file;
+  set_shape(file, config);
+  file.set_string("general.name", config.name);
+  set_type(file, type);
+  set_tokenizer_of(file, model, from.string());
+  const std::vector<Planned> tensors = tensors_of(config, type);
+  for (const Planned& t : tensors) file.add_tensor(t.name, t.type, t.rows, t.columns);
+  file.write(path, [&](std::size_t index, std::span<std::byte> data) {
+    const Planned& t = tensors[index];
+    const std::uint64_t row_bytes = stored_bytes(t.type, static_cast<std::uint64_t>(t.columns));
+    std::vector<float> row(static_cast<std::size_t>(t.columns));
+    for (std::int64_t r = 0; r < std::max<std::int64_t>(t.rows, 1); ++r) {
+      model.read_rows(t.role, t.layer, source_row(config, t, r), 1, row.data());
+      check_magnitudes(t.name, row, from.string());
+      narrow(t.type, row.data(), t.columns, data.data() + static_cast<std::uint64_t>(r) * row_bytes);
+    }
+  });
+}
+
+bool is_matrix(const StoredTensor& t) { return t.rows > 1 && t.name.ends_with(".weight"); }
 
 }  // namespace
 
@@ -229,10 +306,10 @@ void write_random_model(const std::filesystem::path& path, const ModelConfig& sh
     set_byte_tokenizer(file, shape.vocab);
   else
     set_tokenizer_of(file, tokenizer, shape.vocab);
-  const std::vector<Drawn> tensors = tensors_of(shape, type);
-  for (const Drawn& t : tensors) file.add_tensor(t.name, t.type, t.rows, t.columns);
+  const std::vector<Planned> tensors = tensors_of(shape, type);
+  for (const Planned& t : tensors) file.add_tensor(t.name, t.type, t.rows, t.columns);
   file.write(path, [&](std::size_t index, std::span<std::byte> data) {
-    const Drawn& t = tensors[index];
+    const Planned& t = tensors[index];
     const std::uint64_t row_bytes = stored_bytes(t.type, static_cast<std::uint64_t>(t.columns));
     over_rows(std::max<std::int64_t>(t.rows, 1), t.columns, [&](std::int64_t first, std::int64_t rows) {
       std::vector<float> values(static_cast<std::size_t>(rows * t.columns));
@@ -243,6 +320,7 @@ void write_random_model(const std::filesystem::path& path, const ModelConfig& sh
 }
 
 void rewrite_model(const std::filesystem::path& from, const std::filesystem::path& path, StoredType type) {
+  if (std::filesystem::is_directory(from)) return rewrite_folder(from, path, type);
   const MappedFile source(from);
   const GgufContents contents = parse_gguf(source.bytes(), from.string());
   GgufOutput file;
@@ -268,7 +346,7 @@ void rewrite_model(const std::filesystem::path& from, const std::filesystem::pat
     std::vector<float> row(static_cast<std::size_t>(t.columns));
     for (std::uint64_t r = 0; r < static_cast<std::uint64_t>(t.rows); ++r) {
       widen(t.type, t.data.data() + r * from_bytes, t.columns, row.data());
-      check_magnitudes(t, row, from.string());
+      check_magnitudes(t.name, row, from.string());
       narrow(types[index], row.data(), t.columns, data.data() + r * to_bytes);
     }
   });

@@ -23,9 +23,11 @@ StoredType type_in_file(StoredType wanted, bool head, std::int64_t columns);
 void write_random_model(const std::filesystem::path& path, const ModelConfig& shape, StoredType type,
                         std::uint64_t seed, const std::filesystem::path& tokenizer = {});
 
-/// Writes the model of one GGUF file in another type: matrices are widened, then narrowed by type_in_file; everything
-/// else stays.
-/// @throws FormatError (a weight that is not finite or above 65504), OutputError, what parse_gguf throws
+/// Writes a model in another type: matrices are widened, then narrowed by type_in_file.
+/// @param from a GGUF file, of which everything else stays; or a Hugging Face folder without RoPE scaling whose
+/// tokenizer GGUF has a name for (of more than three ends of a response the first three are kept)
+/// @throws FormatError (a weight that is not finite or above 65504), ConfigError, OutputError, what parse_gguf and
+/// ModelFiles::open throw
 void rewrite_model(const std::filesystem::path& from, const std::filesystem::path& path, StoredType type);
 
 }  // namespace kvgauge::bench

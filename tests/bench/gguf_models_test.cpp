@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -182,6 +183,50 @@ TEST(GgufModels, RewritingKeepsEverythingButTheType) {
     }
     EXPECT_EQ(narrowed.metadata.find_int("general.file_type"), 7);
     EXPECT_EQ(ModelFiles::open(narrow).tokenizer().tokens, ModelFiles::open(from).tokenizer().tokens);
+  }
+}
+
+/// A folder's model is the same model as a GGUF file: every tensor, the tokens of texts, the template, the ends.
+TEST(GgufModels, AFolderBecomesAFileOfTheSameModel) {
+  const testing::TempDir folder;
+  for (const char* from : {"models/tiny-reasoner", "tests/golden/models/llama_tied", "tests/golden/models/qwen2",
+                           "tests/golden/models/qwen3"}) {
+    SCOPED_TRACE(from);
+    const auto path = folder.path() / "m.gguf";
+    rewrite_model(testing::repo_path(from), path, StoredType::kF32);
+    const ModelFiles want = ModelFiles::open(testing::repo_path(from)), got = ModelFiles::open(path);
+    const ModelConfig &a = want.config(), &b = got.config();
+    EXPECT_EQ(a.architecture, b.architecture);
+    EXPECT_EQ(a.max_positions, b.max_positions);
+    EXPECT_EQ(a.tied_head, b.tied_head);
+    EXPECT_EQ(a.rope_theta, b.rope_theta);
+    EXPECT_EQ(static_cast<float>(a.rms_norm_eps), static_cast<float>(b.rms_norm_eps));
+    const auto same = [&](TensorRole role, std::int64_t layer) {
+      const StoredTensor& t = want.tensor(role, layer);
+      std::vector<float> x(static_cast<std::size_t>(t.rows * t.columns)), y(x.size());
+      want.read_rows(role, layer, 0, t.rows, x.data());
+      got.read_rows(role, layer, 0, t.rows, y.data());
+      EXPECT_EQ(x, y) << t.name;
+    };
+    for (const TensorRole role : {TensorRole::kEmbedding, TensorRole::kOutputNorm, TensorRole::kOutputHead})
+      same(role, -1);
+    for (std::int64_t layer = 0; layer < a.layers; ++layer) {
+      for (const TensorRole role :
+           {TensorRole::kAttentionNorm, TensorRole::kQ, TensorRole::kK, TensorRole::kV, TensorRole::kAttentionOut,
+            TensorRole::kFfnNorm, TensorRole::kGate, TensorRole::kUp, TensorRole::kDown})
+        same(role, layer);
+      if (a.qkv_bias)
+        for (const TensorRole role : {TensorRole::kQBias, TensorRole::kKBias, TensorRole::kVBias}) same(role, layer);
+      if (a.qk_norm)
+        for (const TensorRole role : {TensorRole::kQNorm, TensorRole::kKNorm}) same(role, layer);
+    }
+    const Tokenizer first(want.tokenizer()), second(got.tokenizer());
+    for (const char* text :
+         {"12 apples cost $3.50 each.\n\nHow much?", "<|im_start|>user\nThey're <think>1+1</think>  2"})
+      EXPECT_EQ(first.encode(text), second.encode(text));
+    EXPECT_EQ(want.chat_template(), got.chat_template());
+    for (const std::int32_t end : want.generation().eos)
+      EXPECT_NE(std::find(got.generation().eos.begin(), got.generation().eos.end(), end), got.generation().eos.end());
   }
 }
 
