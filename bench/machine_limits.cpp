@@ -11,11 +11,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "core/processor.h"
 #include "flags.h"
 #include "kvgauge/error.h"
 #include "measure.h"
@@ -195,13 +195,6 @@ std::string read_rate(const std::uint64_t* words, std::int64_t bytes, int thread
   return result;
 }
 
-std::string processor() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown processor";
-}
-
 void print_row(const std::string& head, const std::vector<std::string>& cells) {
   fmt::print("| {} |", head);
   for (const std::string& cell : cells) fmt::print(" {} |", cell);
@@ -217,7 +210,7 @@ void run(const Settings& s) {
   for (const int t : threads) heads.push_back(fmt::format("{} thread{}", t, t == 1 ? "" : "s"));
   const std::vector<std::string> rule(threads.size() + 1, "---|");
 
-  fmt::print("{}; median (best) of {}\n\n", processor(), s.repeats);
+  fmt::print("{}; median (best) of {}\n\n", processor_name(), s.repeats);
   print_row("read, GB/s", heads);
   fmt::print("|{}\n", fmt::join(rule, ""));
   const Pages pages(s.mebibytes << 20);

@@ -1,6 +1,5 @@
 #include "bench_output.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -10,6 +9,7 @@
 
 #include "cli.h"
 #include "core/cat.h"
+#include "core/processor.h"
 #include "engine/open_backend.h"
 #include "kvgauge/error.h"
 #include "loader/model_files.h"
@@ -21,20 +21,6 @@
 
 namespace kvgauge::cli {
 namespace {
-
-std::string cpu_model() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name"))
-      if (const std::size_t at = line.find(": "); at != std::string::npos) return line.substr(at + 2);
-  return "unknown";
-}
-
-std::int64_t usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : ::sysconf(_SC_NPROCESSORS_ONLN);
-}
 
 Json read_json(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -54,11 +40,7 @@ void add_bench_output_options(CLI::App& app, BenchOutputOptions& o) {
 }
 
 void add_bench_model_options(CLI::App& app, BenchModelOptions& o) {
-  add_text(app, "--model", o.model, "PATH", "Hugging Face folder or .gguf file; left out: the embedded tiny-reasoner");
-  add_text(app, "--device", o.device, known_devices(), "where to compute; auto: cuda if a device works, else cpu");
-  add_choice(app, "--dtype", o.dtype, {"auto", "bf16", "f32"},
-             "of products and KV pages; auto: bf16 where the processor has it");
-  add_count(app, "--threads", o.threads, 1, 4096, "processor threads; left out: all cores");
+  add_compute_options(app, o);
   add_bytes(app, "--kv-memory", o.kv_memory, "memory for KV pages, e.g. 4GiB; left out: what the grid needs");
   add_count(app, "--step-tokens", o.step_tokens, 1, 65536, "new tokens of one step, all sequences together (512)");
   add_count(app, "--chunk-tokens", o.chunk_tokens, 1, 65536, "new tokens of one sequence in one step (512)");
@@ -67,15 +49,10 @@ void add_bench_model_options(CLI::App& app, BenchModelOptions& o) {
 }
 
 EngineOptions engine_options(const BenchModelOptions& o) {
-  check_device(o.device);
-  return {.model = model_path(o.model),
-          .device = o.device,
-          .dtype = o.dtype,
-          .threads = static_cast<int>(o.threads),
-          .batch_invariant = o.batch_invariant,
-          .kv_memory = o.kv_memory,
-          .step_tokens = o.step_tokens,
-          .chunk_tokens = o.chunk_tokens};
+  EngineOptions options = compute_options(o);
+  options.step_tokens = o.step_tokens;
+  options.chunk_tokens = o.chunk_tokens;
+  return options;
 }
 
 BenchOutput::BenchOutput(const BenchOutputOptions& options, const std::string& benchmark)
@@ -130,9 +107,9 @@ std::string busy_machine(const OrderedJson& machine, bool quiet) {
 OrderedJson machine_block() {
   const BuildInfo& build = build_info();
   double load[1] = {0};
-  OrderedJson json = {{"cpu", cpu_model()},     {"cores", usable_cores()},  {"memory_bytes", machine_memory()},
-                      {"isa", cpu_features()},  {"version", build.version}, {"commit", build.commit},
-                      {"build", build.options}, {"date", utc_now()}};
+  OrderedJson json = {{"cpu", processor_name()}, {"cores", usable_cores()},  {"memory_bytes", machine_memory()},
+                      {"isa", cpu_features()},   {"version", build.version}, {"commit", build.commit},
+                      {"build", build.options},  {"date", utc_now()}};
   json["load"] = ::getloadavg(load, 1) == 1 ? OrderedJson(load[0]) : OrderedJson();
   return json;
 }

@@ -23,11 +23,8 @@ struct BenchOutputOptions {
 void add_bench_output_options(CLI::App& app, BenchOutputOptions& options);
 
 /// The model a benchmark runs, and how the engine cuts its steps.
-struct BenchModelOptions {
-  std::string model, device = "auto", dtype = "auto";
-  std::int64_t threads = 0, step_tokens = 512, chunk_tokens = 512, seed = 0;
-  std::uint64_t kv_memory = 0;
-  bool batch_invariant = false;
+struct BenchModelOptions : ComputeOptions {
+  std::int64_t step_tokens = 512, chunk_tokens = 512, seed = 0;
 };
 void add_bench_model_options(CLI::App& app, BenchModelOptions& options);
 /// Without sizes. @throws UsageError, DeviceError, InputError

@@ -76,12 +76,16 @@ void check_score_flags(const ScoreOptions& o, const ScoreSpec& spec) {
 
 }  // namespace
 
-void add_model_options(CLI::App& app, ModelOptions& o) {
+void add_compute_options(CLI::App& app, ComputeOptions& o) {
   add_text(app, "--model", o.model, "PATH", "Hugging Face folder or .gguf file; left out: the embedded tiny-reasoner");
   add_text(app, "--device", o.device, known_devices(), "where to compute; auto: cuda if a device works, else cpu");
   add_choice(app, "--dtype", o.dtype, {"auto", "bf16", "f32"},
              "of products and KV pages; auto: bf16 where the processor has it");
   add_count(app, "--threads", o.threads, 1, 4096, "processor threads; left out: all cores");
+}
+
+void add_model_options(CLI::App& app, ModelOptions& o) {
+  add_compute_options(app, o);
   add_count(app, "--max-batch", o.max_batch, 1, 65536, "sequences computed at once (32)");
   add_count(app, "--max-model-len", o.max_model_len, 1, kMany,
             "longest prompt and answer in tokens; left out: the model's context");
@@ -142,17 +146,24 @@ void add_score_options(CLI::App& app, ScoreOptions& o) {
   add_embedding_options(app, o.embedding, kEmbedPrefix);
 }
 
-EngineOptions engine_options(const ModelOptions& o) {
+EngineOptions compute_options(const ComputeOptions& o) {
   check_device(o.device);
-  return {.model = model_path(o.model),
-          .device = o.device,
-          .dtype = o.dtype,
-          .threads = static_cast<int>(o.threads),
-          .batch_invariant = o.batch_invariant,
-          .kv_memory = o.kv_memory,
-          .max_batch = o.max_batch,
-          .max_model_len = o.max_model_len,
-          .prefix_cache = !o.no_prefix_cache};
+  EngineOptions options;
+  options.model = model_path(o.model);
+  options.device = o.device;
+  options.dtype = o.dtype;
+  options.threads = static_cast<int>(o.threads);
+  options.batch_invariant = o.batch_invariant;
+  options.kv_memory = o.kv_memory;
+  return options;
+}
+
+EngineOptions engine_options(const ModelOptions& o) {
+  EngineOptions options = compute_options(o);
+  options.max_batch = o.max_batch;
+  options.max_model_len = o.max_model_len;
+  options.prefix_cache = !o.no_prefix_cache;
+  return options;
 }
 
 std::optional<EmbeddingSpec> answer_embedding(const ScoreOptions& o, std::int64_t model_layers) {

@@ -15,12 +15,18 @@
 namespace kvgauge::cli {
 
 /// Of every verb that opens a model.
-struct ModelOptions {
+struct ComputeOptions {
   std::string model;  ///< empty: the embedded one
   std::string device = "auto", dtype = "auto";
-  std::int64_t threads = 0, max_batch = 32, max_model_len = 0;
+  std::int64_t threads = 0;
   std::uint64_t kv_memory = 0;
-  bool batch_invariant = false, no_prefix_cache = false;
+  bool batch_invariant = false;
+};
+
+/// Of those that take any number of questions.
+struct ModelOptions : ComputeOptions {
+  std::int64_t max_batch = 32, max_model_len = 0;
+  bool no_prefix_cache = false;
 };
 
 /// Of every verb that goes through a file row by row.
@@ -74,6 +80,8 @@ struct ScoreGroups {
   bool semantic_entropy = false;
 };
 
+/// --model, --device, --dtype, --threads; verbs add the others of ComputeOptions in words of their own.
+void add_compute_options(CLI::App& app, ComputeOptions& options);
 void add_model_options(CLI::App& app, ModelOptions& options);
 void add_job_options(CLI::App& app, JobOptions& options);
 /// @param automatic whether --think auto is a choice
@@ -82,6 +90,7 @@ void add_sampling_options(CLI::App& app, SamplingOptions& options);
 void add_score_options(CLI::App& app, ScoreOptions& options);
 
 /// @throws UsageError, DeviceError (a device this build does not have), InputError (no embedded model to be found)
+EngineOptions compute_options(const ComputeOptions& options);
 EngineOptions engine_options(const ModelOptions& options);
 /// @throws UsageError for a name it does not know, for a group that compares answers where there is one, and for flags
 /// that need a group that is off

@@ -1,3 +1,6 @@
+#include <initializer_list>
+#include <string>
+
 #include "core/block_codes.h"
 #include "ops_bench.h"
 
@@ -144,59 +147,20 @@ void coded(benchmark::State& state) {
   static CodedModel model(kType);
   run(state, DType::kBF16, model, 0.5 / 127);
 }
-BENCHMARK(coded<StoredType::kQ8_0>)
-    ->Name("linear/smollm2_step/q8_0")
-    ->ArgName("rows")
-    ->Arg(1)
-    ->Arg(4)
-    ->Arg(8)
-    ->Arg(16)
-    ->Arg(32)
-    ->Arg(512)
-    ->Unit(benchmark::kMillisecond)
-    ->MeasureProcessCPUTime()
-    ->UseRealTime();
-BENCHMARK(coded<StoredType::kQ4_0>)
-    ->Name("linear/smollm2_step/q4_0")
-    ->ArgName("rows")
-    ->Arg(1)
-    ->Arg(16)
-    ->Arg(512)
-    ->Unit(benchmark::kMillisecond)
-    ->MeasureProcessCPUTime()
-    ->UseRealTime();
-BENCHMARK(coded<StoredType::kQ4_1>)
-    ->Name("linear/smollm2_step/q4_1")
-    ->ArgName("rows")
-    ->Arg(1)
-    ->Arg(16)
-    ->Arg(512)
-    ->Unit(benchmark::kMillisecond)
-    ->MeasureProcessCPUTime()
-    ->UseRealTime();
-BENCHMARK(bf16)
-    ->Name("linear/smollm2_step/bf16")
-    ->ArgName("rows")
-    ->Arg(1)
-    ->Arg(4)
-    ->Arg(8)
-    ->Arg(16)
-    ->Arg(32)
-    ->Arg(128)
-    ->Arg(512)
-    ->Unit(benchmark::kMillisecond)
-    ->MeasureProcessCPUTime()
-    ->UseRealTime();
-BENCHMARK(f32)
-    ->Name("linear/smollm2_step/f32")
-    ->ArgName("rows")
-    ->Arg(1)
-    ->Arg(4)
-    ->Arg(32)
-    ->Arg(512)
-    ->Unit(benchmark::kMillisecond)
-    ->MeasureProcessCPUTime()
-    ->UseRealTime();
+/// One measurement for each number of rows.
+void for_rows(const char* name, void (*run)(benchmark::State&), std::initializer_list<std::int64_t> rows) {
+  auto* const bench = benchmark::RegisterBenchmark((std::string("linear/smollm2_step/") + name).c_str(), run);
+  bench->ArgName("rows")->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime();
+  for (const std::int64_t count : rows) bench->Arg(count);
+}
+[[maybe_unused]] const bool registered = [] {
+  for_rows("q8_0", coded<StoredType::kQ8_0>, {1, 4, 8, 16, 32, 512});
+  for_rows("q4_0", coded<StoredType::kQ4_0>, {1, 16, 512});
+  for_rows("q4_1", coded<StoredType::kQ4_1>, {1, 16, 512});
+  for_rows("bf16", bf16, {1, 4, 8, 16, 32, 128, 512});
+  for_rows("f32", f32, {1, 4, 32, 512});
+  return true;
+}();
 
 }  // namespace
 }  // namespace kvgauge::bench

@@ -1,24 +1,14 @@
 #include "core/block_codes.h"
 
-#include <bit>
-#include <cstring>
-
 #include "core/check.h"
 #include "core/dtype.h"
+#include "core/load_bytes.h"
 
 // The block formats of GGUF, as ggml's reference dequantisation defines them.
 namespace kvgauge {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "model files are little endian and are read in place");
-
-template <class T>
-T load(const std::byte* p) {
-  T value;
-  std::memcpy(&value, p, sizeof(T));
-  return value;
-}
-float load_half(const std::byte* p) { return to_float(half_t{load<std::uint16_t>(p)}); }
+float load_half(const std::byte* p) { return to_float(half_t{load_bytes<std::uint16_t>(p)}); }
 int byte_at(const std::byte* p, int i) { return std::to_integer<int>(p[i]); }
 int low(int byte) { return byte & 15; }
 int high(int byte) { return byte >> 4; }
@@ -26,7 +16,7 @@ std::uint8_t code(int value) { return static_cast<std::uint8_t>(value); }
 
 void q8_0(const std::byte* block, BlockCodes& out) {
   out.scale[0] = load_half(block);
-  for (std::size_t i = 0; i < 32; ++i) out.codes[i] = code(load<std::int8_t>(block + 2 + i) + 128);
+  for (std::size_t i = 0; i < 32; ++i) out.codes[i] = code(load_bytes<std::int8_t>(block + 2 + i) + 128);
 }
 
 /// Codes 0..15 are the low halves of 16 bytes, 16..31 the high ones.
@@ -54,13 +44,13 @@ void q4_1(const std::byte* block, BlockCodes& out) {
 void q5_0(const std::byte* block, BlockCodes& out) {
   out.scale[0] = load_half(block);
   nibbles(block + 6, out);
-  fifth_bits(load<std::uint32_t>(block + 2), out);
+  fifth_bits(load_bytes<std::uint32_t>(block + 2), out);
 }
 void q5_1(const std::byte* block, BlockCodes& out) {
   out.scale[0] = load_half(block);
   out.shift[0] = load_half(block + 2);
   nibbles(block + 8, out);
-  fifth_bits(load<std::uint32_t>(block + 4), out);
+  fifth_bits(load_bytes<std::uint32_t>(block + 4), out);
 }
 
 // Two halves d and d_min, then twelve bytes with eight 6-bit scales and eight 6-bit minimums: 0..3 in the low bits of
@@ -110,7 +100,7 @@ void q5_k(const std::byte* block, BlockCodes& out) {
 void q6_k(const std::byte* block, BlockCodes& out) {
   const float d = load_half(block + 208);
   for (std::size_t group = 0; group < 16; ++group)
-    out.scale[group] = d * static_cast<float>(load<std::int8_t>(block + 192 + group));
+    out.scale[group] = d * static_cast<float>(load_bytes<std::int8_t>(block + 192 + group));
   for (int half = 0; half < 2; ++half) {
     const std::byte* const lows = block + 64 * half;
     const std::byte* const highs = block + 128 + 32 * half;

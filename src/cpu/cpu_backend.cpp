@@ -1,13 +1,13 @@
 #include "cpu/cpu_backend.h"
 
 #include <omp.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "core/cat.h"
 #include "core/check.h"
+#include "core/processor.h"
 #include "cpu/backend.h"
 #include "kvgauge/error.h"
 
@@ -24,13 +24,6 @@ class HostMemory final : public DeviceMemory {
  private:
   Buffer buffer_;
 };
-
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return omp_get_num_procs();
-  return std::max(1, CPU_COUNT(&set));
-}
 
 }  // namespace
 
@@ -103,7 +96,7 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
     throw DeviceError(cat("cpu: this processor lacks ", name(isa), ", it has ", name(supported_isas().back())));
   if (options.compute_dtype == DType::kBF16 && isa < CpuIsa::kAvx2)
     throw DeviceError("cpu: bf16 products need AVX2 and FMA, this processor lacks them; run with --dtype f32");
-  int threads = options.threads > 0 ? options.threads : cpu::usable_cores();
+  int threads = options.threads > 0 ? options.threads : usable_cores();
 #if defined(__SANITIZE_THREAD__)
   threads = 1;  // the OpenMP runtime is not instrumented: every loop of it would be reported as a race
 #endif

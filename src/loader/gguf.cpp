@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/cat.h"
+#include "core/load_bytes.h"
 #include "core/printable.h"
 #include "kvgauge/error.h"
 
@@ -29,13 +30,6 @@ std::uint64_t scalar_bytes(GgufType type) {
   return kBytes[static_cast<std::size_t>(type)];
 }
 
-template <class T>
-T load(const std::byte* p) {
-  T value;
-  std::memcpy(&value, p, sizeof(T));
-  return value;
-}
-
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -55,7 +49,7 @@ class Reader {
   }
   template <class T>
   T number(std::string_view what) {
-    return load<T>(take(sizeof(T), what).data());
+    return load_bytes<T>(take(sizeof(T), what).data());
   }
   std::string_view string(std::string_view what) { return as_text(take(number<std::uint64_t>(what), what)); }
   GgufType type(std::string_view what) {
@@ -227,15 +221,15 @@ FormatError wrong_type(const GgufMetadata& metadata, std::string_view key, const
 /// The integer at p, or nullopt if the type is none or the value exceeds int64.
 std::optional<std::int64_t> integer(GgufType type, const std::byte* p) {
   switch (type) {
-    case GgufType::kUint8: return load<std::uint8_t>(p);
-    case GgufType::kInt8: return load<std::int8_t>(p);
-    case GgufType::kUint16: return load<std::uint16_t>(p);
-    case GgufType::kInt16: return load<std::int16_t>(p);
-    case GgufType::kUint32: return load<std::uint32_t>(p);
-    case GgufType::kInt32: return load<std::int32_t>(p);
-    case GgufType::kInt64: return load<std::int64_t>(p);
+    case GgufType::kUint8: return load_bytes<std::uint8_t>(p);
+    case GgufType::kInt8: return load_bytes<std::int8_t>(p);
+    case GgufType::kUint16: return load_bytes<std::uint16_t>(p);
+    case GgufType::kInt16: return load_bytes<std::int16_t>(p);
+    case GgufType::kUint32: return load_bytes<std::uint32_t>(p);
+    case GgufType::kInt32: return load_bytes<std::int32_t>(p);
+    case GgufType::kInt64: return load_bytes<std::int64_t>(p);
     case GgufType::kUint64:
-      if (const auto value = load<std::uint64_t>(p); value <= static_cast<std::uint64_t>(INT64_MAX))
+      if (const auto value = load_bytes<std::uint64_t>(p); value <= static_cast<std::uint64_t>(INT64_MAX))
         return static_cast<std::int64_t>(value);
       return std::nullopt;
     default: return std::nullopt;
@@ -260,8 +254,8 @@ std::optional<std::int64_t> GgufMetadata::find_int(std::string_view key) const {
 std::optional<double> GgufMetadata::find_number(std::string_view key) const {
   const GgufValue* const value = find(key);
   if (!value) return std::nullopt;
-  if (value->type == GgufType::kFloat32) return static_cast<double>(load<float>(value->bytes.data()));
-  if (value->type == GgufType::kFloat64) return load<double>(value->bytes.data());
+  if (value->type == GgufType::kFloat32) return static_cast<double>(load_bytes<float>(value->bytes.data()));
+  if (value->type == GgufType::kFloat64) return load_bytes<double>(value->bytes.data());
   const auto number = integer(value->type, value->bytes.data());
   if (!number) throw wrong_type(*this, key, *value, "a number");
   return static_cast<double>(*number);

@@ -1,25 +1,16 @@
 #include "loader/stored_tensor.h"
 
-#include <bit>
 #include <cstring>
 
 #include "core/block_codes.h"
 #include "core/check.h"
 #include "core/dtype.h"
+#include "core/load_bytes.h"
 
 // Every value is one or two float operations on a group's scale and shift, in the order written here, so results are
 // equal bit for bit on every machine.
 namespace kvgauge {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "model files are little endian and are read in place");
-
-template <class T>
-T load(const std::byte* p) {
-  T value;
-  std::memcpy(&value, p, sizeof(T));
-  return value;
-}
 
 template <class Block>
 void widen_each(Block value, StoredType type, const std::byte* source, std::int64_t elements, float* out) {
@@ -50,10 +41,10 @@ void widen(StoredType type, const std::byte* source, std::int64_t elements, floa
   if (type == StoredType::kF32) {
     std::memcpy(out, source, static_cast<std::size_t>(elements) * 4);
   } else if (type == StoredType::kF16) {
-    widen_each([](const std::byte* p) { return to_float(half_t{load<std::uint16_t>(p)}); }, type, source, elements,
+    widen_each([](const std::byte* p) { return to_float(half_t{load_bytes<std::uint16_t>(p)}); }, type, source, elements,
                out);
   } else {
-    widen_each([](const std::byte* p) { return to_float(bf16_t{load<std::uint16_t>(p)}); }, type, source, elements,
+    widen_each([](const std::byte* p) { return to_float(bf16_t{load_bytes<std::uint16_t>(p)}); }, type, source, elements,
                out);
   }
 }
