@@ -127,7 +127,8 @@ class CpuBackend final : public Backend {
   void dense_linear(const MatrixView& x, const PanelRange& weight, const MatrixView& out);
   void own_linear(const MatrixView& x, const PanelRange& weight, const MatrixView& out);
   void coded_linear(const MatrixView& x, const PanelFormat& format, const PanelRange& weight, const MatrixView& out);
-  /// Deals the panels of `weight` to threads: work(panel, first, last) for columns [first, last) of a panel.
+  /// Deals the panels of `weight` to threads: work(panel, first, last, coming) for columns [first, last) of a panel,
+  /// `coming` being where this thread's next one starts, or null.
   template <class Work>
   void for_panels(const PanelRange& weight, bool tiny, const Work& work);
   void reserve_coded_rows(std::int64_t rows);

@@ -23,8 +23,9 @@ struct PanelTask {
   const void* x = nullptr;
   std::int64_t x_stride = 0, rows = 0, depth = 0;
   const void* panel = nullptr;
-  int first = 0, last = 0;  ///< columns inside the panel; first is a multiple of 32
-  float* out = nullptr;     ///< of row 0, panel column 0
+  const void* coming = nullptr;  ///< the panel that will be multiplied next, if any: to be fetched meanwhile
+  int first = 0, last = 0;       ///< columns inside the panel; first is a multiple of 32
+  float* out = nullptr;          ///< of row 0, panel column 0
   std::int64_t out_stride = 0;
 };
 
@@ -37,6 +38,7 @@ struct CodedTask {
   const std::int32_t* x_sums = nullptr;   ///< [rows][depth / group], of codes
   std::int64_t rows = 0, depth = 0;       ///< depth is a multiple of the group
   const void* panel = nullptr;
+  const void* coming = nullptr;           ///< as above
   int first = 0, last = 0;                ///< as above
   float* out = nullptr;
   std::int64_t out_stride = 0;

@@ -206,7 +206,8 @@ void CpuBackend::dense_linear(const MatrixView& x, const PanelRange& weight, con
   own_linear(rest_x, weight, rest_out);
 }
 
-// A thread takes a run of half panels (in weight order), whole panels where it can.
+// A thread takes a run of half panels (in weight order), whole panels where it can; with each it learns which one
+// comes next.
 template <class Work>
 void CpuBackend::for_panels(const PanelRange& weight, bool tiny, const Work& work) {
   const std::int64_t units = rounded_up(weight.features, kUnitColumns) / kUnitColumns;
@@ -219,7 +220,8 @@ void CpuBackend::for_panels(const PanelRange& weight, bool tiny, const Work& wor
       const std::int64_t last =
           std::min<std::int64_t>(whole ? kPanelColumns : first + kUnitColumns, weight.features - panel * kPanelColumns);
       unit += whole ? 2 : 1;
-      work(panel, static_cast<int>(first), static_cast<int>(last));
+      work(panel, static_cast<int>(first), static_cast<int>(last),
+           unit < end ? weight.panels + unit / 2 * weight.panel_bytes : nullptr);
     }
   });
 }
@@ -228,13 +230,14 @@ void CpuBackend::own_linear(const MatrixView& x, const PanelRange& weight, const
   const auto run = compute_dtype_ == DType::kBF16 ? kernels_.panel_bf16 : kernels_.panel_f32;
   const std::int64_t element = static_cast<std::int64_t>(size_of(x.dtype));
   const bool tiny = x.rows * weight.features * weight.depth < 65'536;  // less work than waking the others
-  for_panels(weight, tiny, [&](std::int64_t panel, int first, int last) {
+  for_panels(weight, tiny, [&](std::int64_t panel, int first, int last, const std::byte* coming) {
     for (std::int64_t row = 0; row < x.rows; row += kUnitRows)
       run({.x = static_cast<const std::byte*>(x.data) + row * x.stride * element,
            .x_stride = x.stride,
            .rows = std::min(kUnitRows, x.rows - row),
            .depth = weight.depth,
            .panel = weight.panels + panel * weight.panel_bytes,
+           .coming = row == 0 ? coming : nullptr,
            .first = first,
            .last = last,
            .out = static_cast<float*>(out.data) + row * out.stride + panel * kPanelColumns,
@@ -262,7 +265,7 @@ void CpuBackend::coded_linear(const MatrixView& x, const PanelFormat& format, co
         depth, format.group, coded.codes + row * depth, coded.scales + row * groups, coded.sums + row * groups);
   });
   const bool tiny = x.rows * weight.features * depth < 65'536;
-  for_panels(weight, tiny, [&](std::int64_t panel, int first, int last) {
+  for_panels(weight, tiny, [&](std::int64_t panel, int first, int last, const std::byte* coming) {
     for (std::int64_t row = 0; row < x.rows; row += kUnitRows)
       kernels_.panel_coded({.x = coded.codes + row * depth,
                             .x_scales = coded.scales + row * groups,
@@ -270,6 +273,7 @@ void CpuBackend::coded_linear(const MatrixView& x, const PanelFormat& format, co
                             .rows = std::min(kUnitRows, x.rows - row),
                             .depth = depth,
                             .panel = weight.panels + panel * weight.panel_bytes,
+                            .coming = row == 0 ? coming : nullptr,
                             .first = first,
                             .last = last,
                             .out = static_cast<float*>(out.data) + row * out.stride + panel * kPanelColumns,

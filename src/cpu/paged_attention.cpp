@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "core/ceil_div.h"
 #include "core/check.h"
@@ -205,26 +206,35 @@ void CpuBackend::paged_attention(const PagedAttentionArgs& args) {
     });
     return;
   }
-  // Few blocks, perhaps long ones: splits go to threads too, in waves of as many states as there is room for.
-  for (std::int64_t number = 0; number < blocks; ++number) {
-    const QueryBlock block = block_at(number);
-    ThreadScratch& own = scratch_of[0];
-    const State running = state_at(own.running);
-    float* partials = attention_partials_.as<float>();
-    for (std::int64_t first = 0; first < block.splits; first += attention_slots()) {
-      const std::int64_t count = std::min(attention_slots(), block.splits - first);
-      parallel_dynamic(count, false, [&](std::int64_t i, int thread) {
-        ThreadScratch& scratch = scratch_of[thread];
-        plan.gather(block, scratch.q);
-        plan.limits(block, first + i, scratch.limits);
-        plan.attend(kernels_, block, first + i, scratch.q, state_at(partials + i * kStateFloats), scratch);
-      });
-      for (std::int64_t i = 0; i < count; ++i) {
-        plan.limits(block, first + i, own.limits);
-        plan.absorb(kernels_, block, first + i, running, state_at(partials + i * kStateFloats), own.limits);
-      }
+  // Few blocks, perhaps long ones: the splits of all of them are dealt to threads, in waves of as many states as there
+  // is room for.
+  std::int64_t splits = 0;
+  for (std::int64_t number = 0; number < blocks; ++number) splits += block_at(number).splits;
+  const auto split_at = [&](std::int64_t i) {
+    for (std::int64_t number = 0;; ++number) {
+      const QueryBlock block = block_at(number);
+      if (i < block.splits) return std::pair(block, i);
+      i -= block.splits;
     }
-    plan.write(kernels_, block, running);
+  };
+  const auto partial = [&](std::int64_t i) { return state_at(attention_partials_.as<float>() + i * kStateFloats); };
+  ThreadScratch& own = scratch_of[0];
+  const State running = state_at(own.running);  // of the block whose splits are being merged
+  for (std::int64_t first = 0; first < splits; first += attention_slots()) {
+    const std::int64_t count = std::min(attention_slots(), splits - first);
+    parallel_dynamic(count, false, [&](std::int64_t i, int thread) {
+      ThreadScratch& scratch = scratch_of[thread];
+      const auto [block, split] = split_at(first + i);
+      plan.gather(block, scratch.q);
+      plan.limits(block, split, scratch.limits);
+      plan.attend(kernels_, block, split, scratch.q, partial(i), scratch);
+    });
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto [block, split] = split_at(first + i);
+      plan.limits(block, split, own.limits);
+      plan.absorb(kernels_, block, split, running, partial(i), own.limits);
+      if (split + 1 == block.splits) plan.write(kernels_, block, running);
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 //                                    + shift[c, g] * x_scale[r, g] * (sum over k in g of x_code[r, k])
 // The sums over k are exact in 32-bit integers (at most 32 * 255 * 127 in magnitude); the sum over groups is one chain
 // of fused steps, so the bits of a row do not depend on the number of rows.
+#include "cpu/kernels/fetch.h"
 #include "cpu/kernels/table.h"
 
 namespace kvgauge::cpu::KVGAUGE_ISA {
@@ -80,47 +81,48 @@ struct Dots {
 };
 
 template <class F, int kRows, int kVectors>
-void product_tile(const CodedTask& task, std::int64_t row, int column) {
-  const std::int64_t groups = task.depth / F::group;
-  const char* const x = reinterpret_cast<const char*>(task.x) + row * task.depth;
-  const float* const x_scales = task.x_scales + row * groups;
-  const std::int32_t* const x_sums = task.x_sums + row * groups;
+void product_tile(const CodedTask& task, std::int64_t row, int column, Fetch fetch) {
+  const std::int64_t depth = task.depth, groups = depth / F::group;
+  // pointers that walk from group to group, all else at constant distances: there are few registers for addresses
+  const char* x = reinterpret_cast<const char*>(task.x) + row * depth;
+  const float* x_scales = task.x_scales + row * groups;
+  const std::int32_t* x_sums = task.x_sums + row * groups;
+  const char* codes = static_cast<const char*>(task.panel) + std::int64_t{column} * 4;
+  const char* scales = static_cast<const char*>(task.panel) + F::code_bytes + std::int64_t{column} * 2;
   Floats total[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) total[r][v] = zeros();
-  for (std::int64_t g = 0; g < groups; ++g) {
-    const char* const group = static_cast<const char*>(task.panel) + g * F::bytes;
+  for (const char* const end = x + depth; x != end;
+       x += F::group, ++x_scales, ++x_sums, codes += F::bytes, scales += F::bytes) {
+    Fetch::step(fetch);
     Dots<kRows, kVectors> dots;
     for (int r = 0; r < kRows; ++r)
       for (int v = 0; v < kVectors; ++v)
-        dots.sum[r][v] = F::shifted ? (Ints)zeros() : broadcast_int(-task.offset * x_sums[r * groups + g]);
+        dots.sum[r][v] = F::shifted ? (Ints)zeros() : broadcast_int(-task.offset * x_sums[r * groups]);
     for (int quad = 0; quad < F::quads; ++quad) {
-      const char* const codes = group + (quad * kPanelColumns + column) * 4;
-      const char* const x_quad = x + g * F::group + quad * 4;
       Words w[kVectors];
-      for (int v = 0; v < kVectors; ++v) w[v] = load_words(codes + v * kLanes * 4);
+      for (int v = 0; v < kVectors; ++v) w[v] = load_words(codes + quad * kPanelColumns * 4 + v * kLanes * 4);
       if constexpr (F::nibbles) {
         Words lows[kVectors];
         for (int v = 0; v < kVectors; ++v) {
           lows[v] = w[v] & 0x0f0f0f0fu;
           w[v] = (w[v] >> 4) & 0x0f0f0f0fu;
         }
-        Dots<kRows, kVectors>::add(dots, lows, x_quad, task.depth);
-        Dots<kRows, kVectors>::add(dots, w, x_quad + F::group / 2, task.depth);
+        Dots<kRows, kVectors>::add(dots, lows, x + quad * 4, depth);
+        Dots<kRows, kVectors>::add(dots, w, x + quad * 4 + F::group / 2, depth);
       } else {
-        Dots<kRows, kVectors>::add(dots, w, x_quad, task.depth);
+        Dots<kRows, kVectors>::add(dots, w, x + quad * 4, depth);
       }
     }
-    const char* const scales = group + F::code_bytes + column * 2;
     for (int v = 0; v < kVectors; ++v) {
       const Floats scale = load_f16(scales + v * kLanes * 2);
       for (int r = 0; r < kRows; ++r)
         total[r][v] =
-            fused_multiply_add(to_floats(dots.sum[r][v]), scale * broadcast(x_scales[r * groups + g]), total[r][v]);
+            fused_multiply_add(to_floats(dots.sum[r][v]), scale * broadcast(x_scales[r * groups]), total[r][v]);
       if constexpr (F::shifted) {
         const Floats shift = load_f16(scales + (kPanelColumns + v * kLanes) * 2);
         for (int r = 0; r < kRows; ++r) {
-          const float x_sum = x_scales[r * groups + g] * static_cast<float>(x_sums[r * groups + g]);
+          const float x_sum = x_scales[r * groups] * static_cast<float>(x_sums[r * groups]);
           total[r][v] = fused_multiply_add(shift, broadcast(x_sum), total[r][v]);
         }
       }
@@ -145,10 +147,13 @@ void product_columns(const CodedTask& task, int column) {
   std::int64_t row = 0;
   for (std::int64_t tile = 0; tile < tiles; ++tile) {
     const auto rows = (task.rows - row + (tiles - tile) - 1) / (tiles - tile);
+    Fetch fetch;
+    if constexpr (kVectors * kLanes == kPanelColumns)
+      fetch = share_of_tile(task.coming, tile, tiles, task.depth / F::group, F::bytes);
     switch (rows) {
-      case 1: product_tile<F, 1, kVectors>(task, row, column); break;
-      case 2: product_tile<F, 2, kVectors>(task, row, column); break;
-      default: product_tile<F, kTileRows, kVectors>(task, row, column); break;
+      case 1: product_tile<F, 1, kVectors>(task, row, column, fetch); break;
+      case 2: product_tile<F, 2, kVectors>(task, row, column, fetch); break;
+      default: product_tile<F, kTileRows, kVectors>(task, row, column, fetch); break;
     }
     row += rows;
   }
@@ -179,34 +184,24 @@ void panel_coded(const CodedTask& task) {
 template <class T>
 static void code_groups(const T* x, std::int64_t count, int group, std::int8_t* codes, float* scales,
                         std::int32_t* sums) {
-  for (std::int64_t g = 0; g < count / group; ++g) {
-    const T* const from = x + g * group;
+  for (std::int64_t g = 0; g < count / group; ++g, x += group, codes += group) {
     Floats most = zeros(), poison = zeros();
     for (int i = 0; i < group; i += kLanes) {
-      const Floats v = load_elements(from + i);
+      const Floats v = load_elements(x + i);
       most = larger(most, larger(v, -v));
       poison = poison + v * 0.f;  // NaN if one of them is not finite
     }
-    float lanes[kLanes], poisons[kLanes], largest = 0, poisoned = 0;
-    store(lanes, most);
-    store(poisons, poison);
-    for (int i = 0; i < kLanes; ++i) {
-      largest = lanes[i] > largest ? lanes[i] : largest;
-      poisoned += poisons[i];
-    }
+    const float largest = largest_lane(most);
+    const bool usable = lane_mask((Ints)(poison != poison)) == 0;
     const float inverse = largest > 1e-30f ? 127 / largest : 0;
-    scales[g] = largest > 1e-30f ? largest / 127 + poisoned : poisoned;
-    std::int32_t sum = 0;
+    scales[g] = !usable ? __builtin_nanf("") : largest > 1e-30f ? largest / 127 : 0;
+    Ints sum = (Ints)zeros();
     for (int i = 0; i < group; i += kLanes) {
-      std::int32_t rounded[kLanes];
-      const Ints values = nearest(load_elements(from + i) * inverse);
-      std::memcpy(rounded, &values, sizeof rounded);
-      for (int lane = 0; lane < kLanes; ++lane) {
-        codes[g * group + i + lane] = static_cast<std::int8_t>(rounded[lane]);
-        sum += codes[g * group + i + lane];
-      }
+      const Ints rounded = nearest(load_elements(x + i) * inverse);
+      store_bytes(codes + i, rounded);
+      sum = sum + rounded;
     }
-    sums[g] = sum;
+    sums[g] = sum_of_lanes(sum);
   }
 }
 

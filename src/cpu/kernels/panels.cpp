@@ -2,7 +2,8 @@
 //   out[r, c] = x[r, 0] w[0, c] + x[r, 1] w[1, c] + ...   one chain of fused steps over k for each output
 // A register tile holds kTileRows x kTileVectors chains; how rows are dealt to tiles never changes a chain, so the bits
 // of a row do not depend on the number of rows. The panel of a small product is read from memory once and again from
-// L2.
+// L2, where the coming one is fetched meanwhile (fetch.h).
+#include "cpu/kernels/fetch.h"
 #include "cpu/kernels/table.h"
 
 namespace kvgauge::cpu::KVGAUGE_ISA {
@@ -21,10 +22,12 @@ struct Tile {
 
 struct F32Weights {
   using X = float;
+  static constexpr std::int64_t steps(std::int64_t depth) { return depth; }
   template <int kRows, int kVectors>
   KVGAUGE_INLINE void accumulate(Tile<kRows, kVectors>& tile, const float* x, std::int64_t x_stride, const float* panel,
-                                 std::int64_t depth) {
+                                 std::int64_t depth, Fetch fetch) {
     for (std::int64_t k = 0; k < depth; ++k) {
+      Fetch::step(fetch);
       Floats w[kVectors];
       for (int v = 0; v < kVectors; ++v) w[v] = load(panel + k * kPanelColumns + v * kLanes);
       for (int r = 0; r < kRows; ++r) {
@@ -38,6 +41,7 @@ struct F32Weights {
 // bf16 weights: a 32-bit lane holds the pair (k even low, k odd high) of one column.
 struct Bf16Weights {
   using X = std::uint16_t;
+  static constexpr std::int64_t steps(std::int64_t depth) { return (depth + 1) / 2; }
   template <int kRows, int kVectors>
   KVGAUGE_INLINE void add_pair(Tile<kRows, kVectors>& tile, const std::uint32_t (&x)[kRows],
                                const std::uint32_t* panel) {
@@ -67,9 +71,10 @@ struct Bf16Weights {
   }
   template <int kRows, int kVectors>
   KVGAUGE_INLINE void accumulate(Tile<kRows, kVectors>& tile, const std::uint16_t* x, std::int64_t x_stride,
-                                 const std::uint32_t* panel, std::int64_t depth) {
+                                 const std::uint32_t* panel, std::int64_t depth, Fetch fetch) {
     std::uint32_t pair[kRows];
     for (std::int64_t k = 0; k + 2 <= depth; k += 2) {
+      Fetch::step(fetch);
       for (int r = 0; r < kRows; ++r) std::memcpy(&pair[r], x + r * x_stride + k, 4);
       add_pair(tile, pair, panel + k / 2 * kPanelColumns);
     }
@@ -82,13 +87,13 @@ struct Bf16Weights {
 };
 
 template <class Weights, int kRows, int kVectors, class Element>
-void product_tile(const PanelTask& task, const Element* panel, std::int64_t row, int column) {
+void product_tile(const PanelTask& task, const Element* panel, std::int64_t row, int column, Fetch fetch) {
   using X = typename Weights::X;
   Tile<kRows, kVectors> tile;
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) tile.sum[r][v] = zeros();
   Weights::accumulate(tile, static_cast<const X*>(task.x) + row * task.x_stride, task.x_stride, panel + column,
-                      task.depth);
+                      task.depth, fetch);
   for (int r = 0; r < kRows; ++r) {
     float* out = task.out + (row + r) * task.out_stride + column;
     for (int v = 0; v < kVectors; ++v) {
@@ -109,13 +114,16 @@ void product_columns(const PanelTask& task, const Element* panel, int column) {
   const std::int64_t tiles = (task.rows + kTileRows - 1) / kTileRows;
   for (std::int64_t tile = 0; tile < tiles; ++tile) {
     const auto rows = (task.rows - row + (tiles - tile) - 1) / (tiles - tile);
+    Fetch fetch;
+    if constexpr (kVectors * kLanes == kPanelColumns)
+      fetch = share_of_tile(task.coming, tile, tiles, Weights::steps(task.depth), kPanelColumns * 4);
     switch (rows) {
-      case 1: product_tile<Weights, 1, kVectors>(task, panel, row, column); break;
-      case 2: product_tile<Weights, 2, kVectors>(task, panel, row, column); break;
-      case 3: product_tile<Weights, 3, kVectors>(task, panel, row, column); break;
-      case 4: product_tile<Weights, 4, kVectors>(task, panel, row, column); break;
-      case 5: product_tile<Weights, 5, kVectors>(task, panel, row, column); break;
-      default: product_tile<Weights, 6, kVectors>(task, panel, row, column); break;
+      case 1: product_tile<Weights, 1, kVectors>(task, panel, row, column, fetch); break;
+      case 2: product_tile<Weights, 2, kVectors>(task, panel, row, column, fetch); break;
+      case 3: product_tile<Weights, 3, kVectors>(task, panel, row, column, fetch); break;
+      case 4: product_tile<Weights, 4, kVectors>(task, panel, row, column, fetch); break;
+      case 5: product_tile<Weights, 5, kVectors>(task, panel, row, column, fetch); break;
+      default: product_tile<Weights, 6, kVectors>(task, panel, row, column, fetch); break;
     }
     row += rows;
   }

@@ -68,6 +68,12 @@ KVGAUGE_INLINE void store_halves(void* p, Words v) {
 }
 /// Bit i is set where lane i is (all ones).
 KVGAUGE_INLINE std::uint32_t lane_mask(Ints lanes) { return _mm512_movepi32_mask((__m512i)lanes); }
+/// The low bytes of lanes that lie in [-128, 127].
+KVGAUGE_INLINE void store_bytes(std::int8_t* p, Ints v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)v));
+}
+KVGAUGE_INLINE float largest_lane(Floats v) { return _mm512_reduce_max_ps((__m512)v); }
+KVGAUGE_INLINE std::int32_t sum_of_lanes(Ints v) { return _mm512_reduce_add_epi32((__m512i)v); }
 #elif defined(__AVX2__)
 KVGAUGE_INLINE std::uint32_t lane_mask(Ints lanes) {
   return static_cast<std::uint32_t>(_mm256_movemask_ps((__m256)lanes));
@@ -116,6 +122,22 @@ KVGAUGE_INLINE void store_halves(void* p, Words v) {
 #endif
 
 KVGAUGE_INLINE Floats zeros() { return broadcast(0.f); }
+
+#if !defined(__AVX512F__)
+KVGAUGE_INLINE void store_bytes(std::int8_t* p, Ints v) {
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::int8_t>(v[i]);
+}
+KVGAUGE_INLINE float largest_lane(Floats v) {
+  float largest = v[0];
+  for (int i = 1; i < kLanes; ++i) largest = v[i] > largest ? v[i] : largest;
+  return largest;
+}
+KVGAUGE_INLINE std::int32_t sum_of_lanes(Ints v) {
+  std::int32_t sum = v[0];
+  for (int i = 1; i < kLanes; ++i) sum += v[i];
+  return sum;
+}
+#endif
 
 /// bfloat16 bits, one per lane, as f32 and back (round to nearest even, NaN quiet: as core/dtype.h).
 KVGAUGE_INLINE Floats widen(Words halves) { return (Floats)(halves << 16); }

@@ -1,5 +1,5 @@
-// Sums that feed scores: one order (16 partial sums, index mod 16, then one tree) and no fused steps on any instruction
-// set.
+// Sums that feed scores: one order (16 partial sums, index mod 16, then one tree; those of row_stats take their numbers
+// in fours) and no fused steps on any instruction set.
 #include "cpu/kernels/table.h"
 
 namespace kvgauge::cpu::KVGAUGE_ISA {
@@ -81,44 +81,95 @@ void row_extremes(const float* z, std::int64_t count, RowStats& stats) {
   finish(extremes, stats);
 }
 
-void row_stats(const float* z, std::int64_t count, RowStats& stats) {
+namespace {
+
+constexpr int kBlock = 64;  ///< numbers of a lane are summed four at a time, as a tree in f32, before they are widened
+
+struct Block {
+  Floats at[4][kParts];
+};
+
+KVGAUGE_INLINE Block load_block(const float* z, std::int64_t i, std::int64_t count) {
+  Block block;
+  for (int quarter = 0; quarter < 4; ++quarter) load_16(z, i + quarter * 16, count, block.at[quarter]);
+  return block;
+}
+KVGAUGE_INLINE void add_block(DoubleSums& sums, const Block& block) {
+  for (int part = 0; part < kParts; ++part)
+    add(sums, part, (block.at[0][part] + block.at[1][part]) + (block.at[2][part] + block.at[3][part]));
+}
+
+/// Extremes and the sum of the finite logits. The short way of `all_finite` takes whole blocks of finite numbers only,
+/// and says false where it met something else.
+template <bool all_finite>
+bool first_pass(const float* z, std::int64_t count, RowStats& stats) {
+  const Words magnitude = broadcast_word(0x7fffffffu);
   Extremes extremes = no_extremes();
-  DoubleSums finite_sum = {};
+  Words largest[kParts] = {};
+  DoubleSums sum = {};
   Ints finite[kParts] = {};
-  for (std::int64_t i = 0; i < count; i += 16) {
-    Floats values[kParts];
-    load_16(z, i, count, values);
-    for (int part = 0; part < kParts; ++part) {
-      absorb(extremes, part, values[part]);
-      const Ints is_finite = (Ints)(values[part] > -kInfinity);
-      finite[part] = finite[part] - is_finite;
-      add(finite_sum, part, select(is_finite, values[part], zeros()));
+  if (all_finite && count % kBlock != 0) return false;
+  for (std::int64_t i = 0; i < count; i += kBlock) {
+    Block block = load_block(z, i, count);
+    for (auto& quarter : block.at) {
+      for (int part = 0; part < kParts; ++part) {
+        Floats& v = quarter[part];
+        if constexpr (all_finite) {
+          extremes.second[part] = larger(smaller(v, extremes.maximum[part]), extremes.second[part]);
+          extremes.maximum[part] = larger(v, extremes.maximum[part]);
+          const Words bits = (Words)v & magnitude;
+          largest[part] = bits > largest[part] ? bits : largest[part];
+        } else {
+          absorb(extremes, part, v);
+          const Ints is_finite = (Ints)(v > -kInfinity);
+          finite[part] = finite[part] - is_finite;
+          v = select(is_finite, v, zeros());
+        }
+      }
     }
+    add_block(sum, block);
+  }
+  if constexpr (all_finite) {
+    Ints special = (Ints)zeros();
+    for (int part = 0; part < kParts; ++part) special = special | (Ints)(largest[part] >= 0x7f800000u);
+    if (lane_mask(special) != 0) return false;
+    stats.finite = count;
+  } else {
+    stats.finite = 0;
+    for (int part = 0; part < kParts; ++part) stats.finite += sum_of_lanes(finite[part]);
   }
   finish(extremes, stats);
-  stats.sum_finite = total(finite_sum);
-  stats.finite = 0;
-  for (int part = 0; part < kParts; ++part) {
-    std::int32_t lanes[kLanes];
-    std::memcpy(lanes, &finite[part], sizeof lanes);
-    for (int i = 0; i < kLanes; ++i) stats.finite += lanes[i];
-  }
-  if (!stats.usable()) return;
+  stats.sum_finite = total(sum);
+  return true;
+}
 
+template <bool all_finite>
+void second_pass(const float* z, std::int64_t count, RowStats& stats) {
   DoubleSums sum_exp = {}, sum_exp_z = {};
-  for (std::int64_t i = 0; i < count; i += 16) {
-    Floats values[kParts];
-    load_16(z, i, count, values);
-    for (int part = 0; part < kParts; ++part) {
-      const Floats shifted = values[part] - stats.maximum;
-      const Floats e = exp_of_nonpositive<false>(shifted);
-      add(sum_exp, part, e);
-      // 0 * -infinity: an impossible token adds nothing
-      add(sum_exp_z, part, e * larger(shifted, broadcast(-100.f)));
+  for (std::int64_t i = 0; i < count; i += kBlock) {
+    const Block block = load_block(z, i, count);
+    Block e, e_z;
+    for (int quarter = 0; quarter < 4; ++quarter) {
+      for (int part = 0; part < kParts; ++part) {
+        const Floats shifted = block.at[quarter][part] - stats.maximum;
+        e.at[quarter][part] = exp_of_nonpositive<false>(shifted);
+        // 0 * -infinity: an impossible token adds nothing
+        e_z.at[quarter][part] = e.at[quarter][part] * (all_finite ? shifted : larger(shifted, broadcast(-100.f)));
+      }
     }
+    add_block(sum_exp, e);
+    add_block(sum_exp_z, e_z);
   }
   stats.sum_exp = total(sum_exp);
   stats.sum_exp_z = total(sum_exp_z);
+}
+
+}  // namespace
+
+void row_stats(const float* z, std::int64_t count, RowStats& stats) {
+  if (first_pass<true>(z, count, stats)) return second_pass<true>(z, count, stats);
+  first_pass<false>(z, count, stats);
+  if (stats.usable()) second_pass<false>(z, count, stats);
 }
 
 double row_weights(const float* z, std::int64_t count, float scale, float maximum, float* weights) {
