@@ -192,9 +192,14 @@ static void code_groups(const T* x, std::int64_t count, int group, std::int8_t* 
       poison = poison + v * 0.f;  // NaN if one of them is not finite
     }
     const float largest = largest_lane(most);
-    const bool usable = lane_mask((Ints)(poison != poison)) == 0;
+    if (lane_mask((Ints)(poison != poison)) != 0) {
+      scales[g] = __builtin_nanf("");
+      sums[g] = 0;
+      std::memset(codes, 0, static_cast<std::size_t>(group));
+      continue;
+    }
     const float inverse = largest > 1e-30f ? 127 / largest : 0;
-    scales[g] = !usable ? __builtin_nanf("") : largest > 1e-30f ? largest / 127 : 0;
+    scales[g] = largest > 1e-30f ? largest / 127 : 0;
     Ints sum = (Ints)zeros();
     for (int i = 0; i < group; i += kLanes) {
       const Ints rounded = nearest(load_elements(x + i) * inverse);
