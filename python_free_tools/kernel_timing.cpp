@@ -18,8 +18,7 @@ namespace {
 constexpr double kSampleSeconds = 0.02;
 constexpr int kSamples = 5;
 constexpr double kCacheBytes = 128 << 20;  // larger than the last cache of any device we know
-constexpr std::int64_t kMostCopies =
-    256;  // a matrix of 512 KiB or more reaches it; smaller ones are not worth the packing
+constexpr std::int64_t kMostCopies = 256;  // enough for a matrix of 512 KiB; smaller ones are not worth the packing
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

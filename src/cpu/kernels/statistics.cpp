@@ -21,10 +21,13 @@ struct Extremes {
   Ints unusable[kParts];
 };
 
-KVGAUGE_INLINE void absorb(Extremes& extremes, int part, Floats z) {
+KVGAUGE_INLINE void rank(Extremes& extremes, int part, Floats z) {
   // z first: max(NaN, m) = m, so that a NaN shows in `unusable` only
   extremes.second[part] = larger(smaller(z, extremes.maximum[part]), extremes.second[part]);
   extremes.maximum[part] = larger(z, extremes.maximum[part]);
+}
+KVGAUGE_INLINE void absorb(Extremes& extremes, int part, Floats z) {
+  rank(extremes, part, z);
   extremes.unusable[part] = extremes.unusable[part] | ~(Ints)(z < kInfinity);
 }
 
@@ -115,8 +118,7 @@ bool first_pass(const float* z, std::int64_t count, RowStats& stats) {
       for (int part = 0; part < kParts; ++part) {
         Floats& v = quarter[part];
         if constexpr (all_finite) {
-          extremes.second[part] = larger(smaller(v, extremes.maximum[part]), extremes.second[part]);
-          extremes.maximum[part] = larger(v, extremes.maximum[part]);
+          rank(extremes, part, v);
           const Words bits = (Words)v & magnitude;
           largest[part] = bits > largest[part] ? bits : largest[part];
         } else {
