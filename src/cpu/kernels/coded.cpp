@@ -150,6 +150,7 @@ void product_columns(const CodedTask& task, int column) {
     Fetch fetch;
     if constexpr (kVectors * kLanes == kPanelColumns)
       fetch = share_of_tile(task.coming, tile, tiles, task.depth / F::group, F::bytes);
+    fetch_results(task.rows, task.out + row * task.out_stride + column, task.out_stride, rows, kVectors * kLanes);
     switch (rows) {
       case 1: product_tile<F, 1, kVectors>(task, row, column, fetch); break;
       case 2: product_tile<F, 2, kVectors>(task, row, column, fetch); break;

@@ -1,9 +1,10 @@
 #pragma once
-// Fetching the panel that will be multiplied next, while several tiles of rows are multiplied with this one.
+// Fetching what products will need: the panel that will be multiplied next, and the lines of results.
 //
-// Only the first tile reads its panel from memory, the others find it in L2 and leave the memory idle: the coming panel
-// is fetched evenly over all of them. It must go to L2 (prefetcht1): what L1 has in flight at a time bounds a thread to
-// a third of the memory's rate. A single tile is left to the hardware's prefetcher, which follows a stream faster.
+// Of several tiles of rows only the first reads its panel from memory; the others find it in L2 and leave the memory
+// idle. So the coming panel is fetched evenly over all of them. It must go to L2 (prefetcht1): what L1 has in flight at
+// a time bounds a thread to a third of the memory's rate. A single tile is left to the hardware's prefetcher, which
+// follows a stream faster.
 #include "cpu/kernels/simd.h"
 
 namespace kvgauge::cpu::KVGAUGE_ISA {
@@ -26,6 +27,16 @@ KVGAUGE_INLINE Fetch share_of_tile(const void* coming, std::int64_t tile, std::i
   if (coming == nullptr || tiles == 1) return {};
   const std::int64_t rate = (step_bytes + tiles - 1) / tiles;
   return {.at = static_cast<const char*>(coming) + tile * steps * rate / 64 * 64, .rate = rate};
+}
+
+/// The lines of a tile's results, which are stored when it is done. Without, stores that miss every cache queue up
+/// behind one another, and the next tile waits for them. (Results of few rows are in L2 still.)
+KVGAUGE_INLINE void fetch_results(std::int64_t rows_in_all, float* out, std::int64_t out_stride, std::int64_t rows,
+                                  int columns) {
+  if (rows_in_all < 64) return;
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (int i = 0; i < columns; i += 64 / static_cast<int>(sizeof(float)))
+      __builtin_prefetch(out + r * out_stride + i, 1);
 }
 
 }  // namespace kvgauge::cpu::KVGAUGE_ISA

@@ -117,6 +117,7 @@ void product_columns(const PanelTask& task, const Element* panel, int column) {
     Fetch fetch;
     if constexpr (kVectors * kLanes == kPanelColumns)
       fetch = share_of_tile(task.coming, tile, tiles, Weights::steps(task.depth), kPanelColumns * 4);
+    fetch_results(task.rows, task.out + row * task.out_stride + column, task.out_stride, rows, kVectors * kLanes);
     switch (rows) {
       case 1: product_tile<Weights, 1, kVectors>(task, panel, row, column, fetch); break;
       case 2: product_tile<Weights, 2, kVectors>(task, panel, row, column, fetch); break;
