@@ -46,7 +46,8 @@ struct Table {
   double bytes = 0, flop = 0, floor_s = 0, gauge_bytes = 0;  ///< of the step without gauges, and of kv_trajectory
 };
 
-Table table_of(const KernelsOptions& o, const ModelConfig& config, std::int64_t batch) {
+Table table_of(const KernelsOptions& o, const ModelConfig& config, std::vector<StepMatrix> matrices,
+               std::int64_t batch) {
   Table table;
   table.shape.batch = batch;
   table.shape.context = o.context > 0 ? o.context : std::min(kUsualContext, config.max_positions);
@@ -57,9 +58,9 @@ Table table_of(const KernelsOptions& o, const ModelConfig& config, std::int64_t 
     const auto backend = open_backend(options, config);
     table.shape.dtype = backend->compute_dtype();
     table.device = backend->describe();
-    measured = time_operations(*backend, config, table.shape);
+    measured = time_operations(*backend, config, matrices, table.shape);
   }
-  for (OperationCost& cost : decode_step_costs(config, table.shape)) {
+  for (OperationCost& cost : decode_step_costs(config, matrices, table.shape)) {
     Row row;
     row.cost = std::move(cost);
     row.floor_s = std::max(row.cost.bytes / (o.peak_gb_s * 1e9), row.cost.flop / (o.peak_tflop_s * 1e12));
@@ -157,14 +158,23 @@ BenchReport report_of(const KernelsOptions& o, const ModelConfig& config, const 
 int bench_kernels(const KernelsOptions& o) {
   if (!o.shape.empty() && !o.model.model.empty())
     throw UsageError("--shape: --model was given as well, one of them was needed");
-  const ModelConfig config = o.shape.empty() ? ModelFiles::open(model_path(o.model.model)).config() : shape_of(o.shape);
+  ModelConfig config;
+  std::vector<StepMatrix> matrices;
+  if (o.shape.empty()) {
+    const ModelFiles files = ModelFiles::open(model_path(o.model.model));
+    config = files.config();
+    matrices = step_matrices(files);
+  } else {
+    config = shape_of(o.shape);
+    matrices = step_matrices(config);
+  }
   if (o.context > config.max_positions)
     throw UsageError(
         cat("--context: found ", o.context, ", at most the model's ", config.max_positions, " was needed"));
   const std::vector<std::int64_t> batches = parse_grid("--batch", o.batch, 1, 4096);
   BenchOutput output(o.output, "kernels");
   std::vector<Table> tables;
-  for (const std::int64_t batch : batches) tables.push_back(table_of(o, config, batch));
+  for (const std::int64_t batch : batches) tables.push_back(table_of(o, config, matrices, batch));
   return output.write(report_of(o, config, tables));
 }
 

@@ -18,29 +18,50 @@ namespace {
 constexpr double kSampleSeconds = 0.02;
 constexpr int kSamples = 5;
 constexpr double kCacheBytes = 128 << 20;  // larger than the last cache of any device we know
-constexpr std::int64_t kMostCopies = 256;  // enough for a matrix of 512 KiB; smaller ones are not worth the packing
+constexpr std::size_t kMostCopies = 256;   // enough for a matrix of 512 KiB; smaller ones are not worth the packing
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+/// A matrix of zeros with the stored types of a file's.
+class ZeroRows final : public WeightSource {
+ public:
+  ZeroRows(const StepMatrix& matrix, DType dtype) : runs_(matrix.runs), columns_(matrix.columns) {
+    if (runs_.empty())
+      runs_ = {{.type = dtype == DType::kBF16 ? StoredType::kBF16 : StoredType::kF32, .rows = matrix.rows}};
+  }
+  void read(std::int64_t, std::int64_t count, DType dtype, void* out) override {
+    std::memset(out, 0, static_cast<std::size_t>(count * columns_) * size_of(dtype));
+  }
+  Run stored(std::int64_t first) const override {
+    for (const Run& run : runs_) {
+      if (first < run.rows) return {.type = run.type, .rows = run.rows - first};
+      first -= run.rows;
+    }
+    return {};
+  }
+  void read_stored(std::int64_t first, std::int64_t count, std::byte* out) override {
+    std::memset(out, 0, stored_bytes(stored(first).type, static_cast<std::uint64_t>(count * columns_)));
+  }
+
+ private:
+  std::vector<Run> runs_;
+  std::int64_t columns_;
+};
+
 /// Memory and arguments of one layer's operations.
 class Bench {
  public:
-  Bench(Backend& backend, const ModelConfig& config, const StepShape& shape)
-      : backend_(backend), c_(config), m_(shape.batch), context_(shape.context), shape_(shape) {
+  Bench(Backend& backend, const ModelConfig& config, std::span<StepMatrix> matrices, const StepShape& shape)
+      : backend_(backend), c_(config), matrices_(matrices), m_(shape.batch), context_(shape.context), shape_(shape) {
     make_sequences();
     backend_.warm_up(m_, context_);
   }
 
   std::map<std::string, double> run() {
-    const std::int64_t qkv = (c_.heads + 2 * c_.kv_heads) * c_.head_dim, q = c_.heads * c_.head_dim;
     time_row_operations();
-    time_linear("qkv", qkv, c_.hidden);
-    time_linear("attention_out", c_.hidden, q);
-    time_linear("gate_up", 2 * c_.intermediate, c_.hidden);
-    time_linear("down", c_.hidden, c_.intermediate);
-    time_linear("head", c_.vocab, c_.hidden);
+    for (StepMatrix& matrix : matrices_) time_linear(matrix);
     time_attention();
     time_logits();
     time_trajectory();
@@ -118,19 +139,20 @@ class Bench {
     time("swiglu", [&] { backend_.swiglu({.gate_up = gate_up, .out = gated}); });
   }
 
-  void time_linear(const std::string& name, std::int64_t n, std::int64_t k) {
-    const auto element = static_cast<std::int64_t>(size_of(backend_.compute_dtype()));
-    const auto copies = std::clamp<std::int64_t>(
-        static_cast<std::int64_t>(kCacheBytes / static_cast<double>(n * k * element)), 1, kMostCopies);
-    std::vector<PackedWeight> weights;
-    for (std::int64_t i = 0; i < copies; ++i)
-      weights.push_back(pack_made(backend_, n, k, [&](std::int64_t, std::int64_t count, void* out) {
-        std::memset(out, 0, static_cast<std::size_t>(count * k * element));
-      }));
+  void time_linear(StepMatrix& kind) {
+    const auto pack = [&] {
+      ZeroRows source(kind, backend_.compute_dtype());
+      return backend_.pack_weight(kind.rows, kind.columns, source);
+    };
+    const std::size_t before = backend_.packed_bytes();
+    std::vector<PackedWeight> weights = {pack()};
+    kind.bytes = static_cast<double>(backend_.packed_bytes() - before);
+    const auto copies = std::min(static_cast<std::size_t>(kCacheBytes / kind.bytes), kMostCopies);
+    while (weights.size() < copies) weights.push_back(pack());
     backend_.warm_up(m_, context_);
-    const MatrixView x = matrix(k, backend_.compute_dtype()), out = matrix(n, DType::kF32);
+    const MatrixView x = matrix(kind.columns, backend_.compute_dtype()), out = matrix(kind.rows, DType::kF32);
     std::size_t next = 0;
-    time("linear " + name, [&] {
+    time("linear " + kind.name, [&] {
       backend_.linear({.x = x, .weight = weights[next], .out = out});
       next = (next + 1) % weights.size();
     });
@@ -225,6 +247,7 @@ class Bench {
 
   Backend& backend_;
   const ModelConfig& c_;
+  const std::span<StepMatrix> matrices_;
   const std::int64_t m_, context_;
   const StepShape shape_;
   std::vector<std::unique_ptr<DeviceMemory>> kept_;
@@ -237,8 +260,9 @@ class Bench {
 
 }  // namespace
 
-std::map<std::string, double> time_operations(Backend& backend, const ModelConfig& config, const StepShape& shape) {
-  return Bench(backend, config, shape).run();
+std::map<std::string, double> time_operations(Backend& backend, const ModelConfig& config,
+                                              std::span<StepMatrix> matrices, const StepShape& shape) {
+  return Bench(backend, config, matrices, shape).run();
 }
 
 }  // namespace kvgauge::cli

@@ -7,6 +7,7 @@
 #include "core/ceil_div.h"
 #include "kv/paged_view.h"
 #include "kvgauge/error.h"
+#include "model/weights.h"
 
 namespace kvgauge {
 namespace {
@@ -45,10 +46,15 @@ class Costs {
     costs_.push_back({std::move(operation), launches, bytes * static_cast<double>(launches),
                       flop * static_cast<double>(launches), gauge});
   }
-  void linear(const char* matrix, std::int64_t launches, std::int64_t n, std::int64_t k) {
-    const auto rows = static_cast<double>(n), columns = static_cast<double>(k);
-    add(cat("linear ", matrix), launches, rows * columns * w_ + m_ * columns * w_ + 4 * m_ * rows,
-        2 * m_ * rows * columns);
+  /// All kinds of the matrix of that name.
+  void linear(std::span<const StepMatrix> matrices, const std::string& name) {
+    for (const StepMatrix& matrix : matrices) {
+      if (matrix.name != name && matrix.name.rfind(name + " (", 0) != 0) continue;
+      const auto rows = static_cast<double>(matrix.rows), columns = static_cast<double>(matrix.columns);
+      const double weights = matrix.bytes > 0 ? matrix.bytes : rows * columns * w_;
+      add(cat("linear ", matrix.name), matrix.count, weights + m_ * columns * w_ + 4 * m_ * rows,
+          2 * m_ * rows * columns);
+    }
   }
   // The residual read and written, the addend read, the result and the weight.
   void rms_norm(std::int64_t launches) {
@@ -65,19 +71,62 @@ class Costs {
 
 }  // namespace
 
-std::vector<OperationCost> decode_step_costs(const ModelConfig& config, const StepShape& shape) {
+std::vector<StepMatrix> step_matrices(const ModelConfig& config) {
+  const std::int64_t q = config.heads * config.head_dim, qkv = q + 2 * config.kv_heads * config.head_dim;
+  const auto matrix = [](const char* name, std::int64_t count, std::span<const TensorRole> tensors, std::int64_t rows,
+                         std::int64_t columns) {
+    return StepMatrix{.name = name, .tensors = tensors, .count = count, .rows = rows, .columns = columns};
+  };
+  return {matrix("qkv", config.layers, kQkvTensors, qkv, config.hidden),
+          matrix("attention_out", config.layers, kAttentionOutTensors, config.hidden, q),
+          matrix("gate_up", config.layers, kGateUpTensors, 2 * config.intermediate, config.hidden),
+          matrix("down", config.layers, kDownTensors, config.hidden, config.intermediate),
+          matrix("head", 1, kHeadTensors, config.vocab, config.hidden)};
+}
+
+std::vector<StepMatrix> step_matrices(const ModelFiles& files) {
+  std::vector<StepMatrix> kinds;
+  for (const StepMatrix& matrix : step_matrices(files.config())) {
+    const auto first_kind = static_cast<std::ptrdiff_t>(kinds.size());
+    for (std::int64_t layer = 0; layer < matrix.count; ++layer) {
+      StepMatrix one = matrix;
+      one.count = 1;
+      for (const TensorRole role : matrix.tensors) {
+        const StoredTensor& tensor = files.tensor(role, role == TensorRole::kOutputHead ? -1 : layer);
+        one.runs.push_back({.type = tensor.type, .rows = tensor.rows});
+      }
+      const auto same = std::find_if(kinds.begin() + first_kind, kinds.end(),
+                                     [&](const StepMatrix& kind) { return kind.runs == one.runs; });
+      if (same != kinds.end()) {
+        ++same->count;
+      } else {
+        kinds.push_back(std::move(one));
+      }
+    }
+    if (std::ssize(kinds) - first_kind == 1) continue;
+    for (auto kind = kinds.begin() + first_kind; kind != kinds.end(); ++kind) {
+      std::vector<std::string> types;
+      for (const WeightSource::Run& run : kind->runs) types.emplace_back(name(run.type));
+      kind->name += cat(" (", join(types, ", "), ")");
+    }
+  }
+  return kinds;
+}
+
+std::vector<OperationCost> decode_step_costs(const ModelConfig& config, std::span<const StepMatrix> matrices,
+                                             const StepShape& shape) {
   Costs costs(config, shape);
   const auto m = static_cast<double>(shape.batch), w = static_cast<double>(size_of(shape.dtype));
   const auto hidden = static_cast<double>(config.hidden), d = static_cast<double>(config.head_dim),
              heads = static_cast<double>(config.heads), kv_heads = static_cast<double>(config.kv_heads),
              inner = static_cast<double>(config.intermediate), vocab = static_cast<double>(config.vocab),
              context = static_cast<double>(shape.context), layers = static_cast<double>(config.layers);
-  const std::int64_t qkv = (config.heads + 2 * config.kv_heads) * config.head_dim, q = config.heads * config.head_dim;
+  const std::int64_t qkv = (config.heads + 2 * config.kv_heads) * config.head_dim;
   const double blocks = static_cast<double>(ceil_div(shape.context, kPageTokens));
 
   costs.add("embed", 1, m * hidden * (w + 4), 0);
   costs.rms_norm(2 * config.layers + 1);
-  costs.linear("qkv", config.layers, qkv, config.hidden);
+  costs.linear(matrices, "qkv");
   costs.add("rope_append", config.layers,
             4 * m * static_cast<double>(qkv) + 4 * m * heads * d + 2 * m * kv_heads * d * w +
                 (config.qkv_bias ? 4 * static_cast<double>(qkv) : 0),
@@ -87,13 +136,13 @@ std::vector<OperationCost> decode_step_costs(const ModelConfig& config, const St
   costs.add("paged_attention", config.layers,
             2 * m * context * kv_heads * d * w + m * heads * d * (4 + w) + 4 * m * blocks + partial,
             4 * m * heads * context * d);
-  costs.linear("attention_out", config.layers, config.hidden, q);
-  costs.linear("gate_up", config.layers, 2 * config.intermediate, config.hidden);
+  costs.linear(matrices, "attention_out");
+  costs.linear(matrices, "gate_up");
   costs.add("swiglu", config.layers, m * inner * (8 + w), 5 * m * inner);
-  costs.linear("down", config.layers, config.hidden, config.intermediate);
+  costs.linear(matrices, "down");
   costs.add("embed (rows of logits)", 1, m * hidden * 8, 0);
   costs.rms_norm(1);
-  costs.linear("head", 1, config.vocab, config.hidden);
+  costs.linear(matrices, "head");
   costs.add("sample", 1, 4 * m * vocab, m * vocab);
 
   const double parts = shape.part == GaugePart::kKV ? 2 : 1;

@@ -11,7 +11,7 @@ namespace {
 // Matrices that share their input as one: the rows of all roles, one after another.
 class StackedRows final : public WeightSource {
  public:
-  StackedRows(const ModelFiles& files, std::int64_t layer, std::initializer_list<TensorRole> roles)
+  StackedRows(const ModelFiles& files, std::int64_t layer, std::span<const TensorRole> roles)
       : files_(files), layer_(layer), roles_(roles) {
     for (const TensorRole role : roles_) rows_ += files.tensor(role, layer).rows;
   }
@@ -60,11 +60,11 @@ class StackedRows final : public WeightSource {
 
   const ModelFiles& files_;
   std::int64_t layer_, rows_ = 0;
-  std::vector<TensorRole> roles_;
+  std::span<const TensorRole> roles_;
 };
 
 PackedWeight pack_stacked(const ModelFiles& files, Backend& backend, std::int64_t layer,
-                          std::initializer_list<TensorRole> roles) {
+                          std::span<const TensorRole> roles) {
   StackedRows source(files, layer, roles);
   return backend.pack_weight(source.rows(), source.columns(), source);
 }
@@ -120,10 +120,10 @@ Weights load_weights(const ModelFiles& files, Backend& backend) {
       layer.q_norm = vectors.add(files, {TensorRole::kQNorm}, l);
       layer.k_norm = vectors.add(files, {TensorRole::kKNorm}, l);
     }
-    layer.qkv = pack_stacked(files, backend, l, {TensorRole::kQ, TensorRole::kK, TensorRole::kV});
-    layer.attention_out = pack_stacked(files, backend, l, {TensorRole::kAttentionOut});
-    layer.gate_up = pack_stacked(files, backend, l, {TensorRole::kGate, TensorRole::kUp});
-    layer.down = pack_stacked(files, backend, l, {TensorRole::kDown});
+    layer.qkv = pack_stacked(files, backend, l, kQkvTensors);
+    layer.attention_out = pack_stacked(files, backend, l, kAttentionOutTensors);
+    layer.gate_up = pack_stacked(files, backend, l, kGateUpTensors);
+    layer.down = pack_stacked(files, backend, l, kDownTensors);
     weights.layers.push_back(layer);
   }
   weights.output_norm = vectors.add(files, {TensorRole::kOutputNorm}, -1);
@@ -131,11 +131,11 @@ Weights load_weights(const ModelFiles& files, Backend& backend) {
 
   weights.table =
       backend.allocate(static_cast<std::size_t>(config.vocab * config.hidden) * size_of(backend.compute_dtype()));
-  StackedRows table(files, -1, {TensorRole::kEmbedding});
+  constexpr std::array table_tensors = {TensorRole::kEmbedding};
+  StackedRows table(files, -1, table_tensors);
   backend.load_rows(config.vocab, config.hidden, table, weights.table->data());
   weights.embedding = weights.table->data();
-  weights.head =
-      pack_stacked(files, backend, -1, {config.tied_head ? TensorRole::kEmbedding : TensorRole::kOutputHead});
+  weights.head = pack_stacked(files, backend, -1, kHeadTensors);
   return weights;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -7,6 +8,13 @@
 #include "ops/backend.h"
 
 namespace kvgauge {
+
+// Matrices that share their input are multiplied as one: the tensors whose rows it has, one after another.
+inline constexpr std::array kQkvTensors = {TensorRole::kQ, TensorRole::kK, TensorRole::kV};
+inline constexpr std::array kAttentionOutTensors = {TensorRole::kAttentionOut};
+inline constexpr std::array kGateUpTensors = {TensorRole::kGate, TensorRole::kUp};
+inline constexpr std::array kDownTensors = {TensorRole::kDown};
+inline constexpr std::array kHeadTensors = {TensorRole::kOutputHead};  // the embedding where they are tied
 
 /// One decoder layer on the device. Pointers lead into Weights::memory; biases and q/k norms are null where the model
 /// has none.

@@ -22,6 +22,7 @@ class WeightSource {
   struct Run {
     StoredType type = StoredType::kF32;
     std::int64_t rows = 0;
+    bool operator==(const Run&) const = default;
   };
   virtual Run stored(std::int64_t first) const = 0;
   /// Rows [first, first + count), all of one run, in the bytes of their stored type (for Backends that unpack by
