@@ -9,6 +9,9 @@
 #     context   time of a step over the context, 128 to 8k
 #     rows      1,000, 10,000 and 100,000 short rows scored: time per row, peak memory
 #     prefix    a shared instruction of 1,000 tokens, with and without the prefix cache
+#     shape     the same requests with steps of 64 to 1,024 tokens and batches of 8 to 128
+#     rates     requests at 1 to 16 a second: what their first token and the others take
+#     start     from nothing to the first token
 #     memory    bytes by formula, for all known shapes
 #     job       questions answered and scored in one pass; QUESTIONS=FILE names them (JSONL, as `kvgauge run` reads), the first 200 count
 # QUICK=1 takes the smallest sizes: whether everything runs, not how fast. REPEATS (5), THREADS (all cores).
@@ -24,12 +27,13 @@ models="SmolLM2-135M qwen2.5-0.5b qwen3-0.6b"
 types="BF16 Q8_0 Q4_0"
 prompt=512 tokens=64 batches=1,16,32 depth=1024 pairs=80 rows="1000 10000 100000" questions=200
 product_rows=1,16,32,512 all_batches="1-128*2" all_depths="128-4096*2,8032" instruction=1000 sharing=100 few=
+shape_rounds=3 step_sizes="64 128 256 512 1024" batch_sizes="8 16 32 64 128" requests=64 rates=1,2,4,8,16
 if [ -n "${QUICK-}" ]; then
   repeats=1 models=SmolLM2-135M types="BF16 Q4_0" prompt=64 tokens=4 batches=1,2 depth=64 pairs=6 rows="50 100" questions=3
-  product_rows=1,2 all_batches=1,2 all_depths=32,64 instruction=64 sharing=4 few="-n 2 -p 16 -b 1 --warmup 0 --interval 2"
+  product_rows=1,2 all_batches=1,2 all_depths=32,64 instruction=64 sharing=4 shape_rounds=1 step_sizes="64 512" batch_sizes="2 4" requests=4 rates=8,16 few="-n 2 -p 16 -b 1 --warmup 0 --interval 2"
 fi
 
-steps="limits latency products overhead batch context rows prefix memory job"
+steps="limits latency products overhead batch context rows prefix shape rates start memory job"
 for step in "$@"; do
   case " $steps " in
     *" $step "*) ;;
@@ -73,7 +77,7 @@ measure() {
 fields() {
   awk '
     /^    \{/ { line = "" }
-    /"(n_prompt|n_gen|batch|depth|phase|scores|prefix_len|prefix_hit_share|prefill_tok_s|decode_tok_s|median_tpot_ms|median_ttft_ms|duration|off_tok_s|on_tok_s|ratio|model|dtype|context|weights_bytes|kv_bytes|gauge_bytes|hidden_bytes|factor|sequences|sequences_with_hidden)":/ {
+    /"(n_prompt|n_gen|batch|depth|phase|scores|prefix_len|prefix_hit_share|prefill_tok_s|decode_tok_s|median_tpot_ms|median_ttft_ms|p99_ttft_ms|p99_tpot_ms|request_rate|output_throughput|duration|off_tok_s|on_tok_s|ratio|model|dtype|context|weights_bytes|kv_bytes|gauge_bytes|hidden_bytes|factor|sequences|sequences_with_hidden)":/ {
       if (match($0, /^      "/)) { gsub(/"/, ""); sub(/,$/, ""); sub(/^ +/, ""); line = line (line == "" ? "  " : "; ") $0 }
     }
     /"ratio_ci95"/ { inside = 1; next }
@@ -166,6 +170,33 @@ prefix() {
   file=$(model_file SmolLM2-135M BF16)
   measure prefix "$file" throughput --prefix-len "$instruction" -p 32 -n 1 --num-prompts "$sharing" --scores none
   measure prefix-off "$file" throughput --prefix-len "$instruction" -p 32 -n 1 --num-prompts "$sharing" --scores none --no-prefix-cache
+}
+
+# Lengths vary by half around 128 and 64 tokens, as they do in a batch evaluation.
+shape() {
+  file=$(model_file SmolLM2-135M BF16)
+  round=0
+  while [ $((round += 1)) -le "$shape_rounds" ]; do
+    for size in $step_sizes; do
+      measure "shape-step-$size-$round" "$file" throughput --num-prompts "$requests" -p 128 -n 64 --random-range-ratio 0.5 --scores kv-coe --step-tokens "$size" --chunk-tokens "$size"
+    done
+    for size in $batch_sizes; do
+      measure "shape-batch-$size-$round" "$file" throughput --num-prompts "$requests" -p 128 -n 64 --random-range-ratio 0.5 --scores kv-coe --max-batch "$size"
+    done
+  done
+}
+
+rates() {
+  measure rates "$(model_file SmolLM2-135M BF16)" throughput --num-prompts "$requests" -p 128 -n 64 --random-range-ratio 0.5 --scores kv-coe --request-rate "$rates"
+}
+
+start() {
+  echo '{"prompt":"Hello"}' > "$out/start.jsonl"
+  for run in 1 2 3; do
+    rm -f "$out/start-answer.jsonl" "$out/start-answer.jsonl.manifest.json"
+    peak_of "$kvgauge" run --model "$smollm2" --input "$out/start.jsonl" --output "$out/start-answer.jsonl" --max-tokens 1 --threads "$threads" --quiet
+    echo "  run: $run; s: $seconds; peak MiB: $peak"
+  done | tee "$out/start.txt"
 }
 
 memory() {

@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <map>
 #include <thread>
 
 #include "core/cat.h"
 #include "e2e/program.h"
+#include "loader/model_writer.h"
 #include "report/well_formed_html.h"
 
 namespace kvgauge::testing {
@@ -86,6 +89,35 @@ TEST(Bench, EveryFormatHasTheRowsAndTheMachine) {
     EXPECT_EQ(page.fault(), "");
     EXPECT_GE(page.tags().count("figure"), 1u);
   }
+}
+
+// Quantized weights are multiplied in their codes where a run would, and count with what those take.
+TEST(Bench, KernelsMeasuresWeightsInTheirStoredTypes) {
+  GgufWriter file = tiny_gguf("llama");
+  for (const char* tensor_name : {"blk.1.attn_v.weight", "token_embd.weight"}) {
+    GgufWriter::Tensor& tensor = file.find_tensor(tensor_name);
+    tensor.type = 8;  // Q8_0: 34 bytes for 32 values
+    tensor.data.assign(tensor.data.size() / 4 / 32 * 34, '\0');
+  }
+  const TempDir folder;
+  const std::string path = folder.path() / "mixed.gguf";
+  std::ofstream(path, std::ios::binary) << file.bytes();
+  const auto bytes = [&](const char* dtype) {
+    std::map<std::string, double> out;
+    const OrderedJson json = json_of("kernels", {"--model", path, "--measure", "--context", "32", "--dtype", dtype});
+    for (const OrderedJson& row : json["rows"]) {
+      out[row["operation"]] = row["bytes"];
+      EXPECT_GT(row["measured_us"], 0) << row["operation"];
+    }
+    return out;
+  };
+  auto in_codes = bytes("auto"), widened = bytes("f32");
+  // one row of activations (32 numbers of the computing dtype) and of results (f32) beside panels of 64 features
+  EXPECT_EQ(widened["linear head"], 320 * 32 * 4 + 32 * 4 + 4 * 300);
+  const double element = (in_codes["linear attention_out"] - 4 * 32 * 2) / (64 * 32 + 32) / 2;  // two layers
+  EXPECT_TRUE(element == 2 || element == 4) << element;
+  EXPECT_EQ(in_codes["linear head"], 320 * 34 + 32 * element + 4 * 300);
+  EXPECT_TRUE(in_codes.count("linear qkv (F32, F32, F32)") == 1 && in_codes.count("linear qkv (F32, F32, Q8_0)") == 1);
 }
 
 TEST(Bench, LatencyHasTheFieldsOfVllmBench) {
